@@ -1,0 +1,104 @@
+//! Tokens: whose they say to be, and whether they are.
+
+use keyward_model::DenyReason;
+
+use super::collect::Slot;
+use super::{Call, verified};
+use crate::jwt::{self, Unverified};
+use crate::snapshot::JwtEntry;
+use crate::{CallerEntry, CredentialEntry, Denial, Verified};
+
+/// Most consumers whose keys are asked about one token. There is one, but for partners who chose the same claim.
+const CANDIDATES_MAX: usize = 8;
+
+/// The one whose token stands here, or why it is nobody's; `None` where nothing here has a token's shape.
+///
+/// Where no API keys are admitted, what stands here can only be a token, and is read as one whatever its shape.
+pub(super) fn judge<'a>(
+    call: &Call<'_, 'a>,
+    slot: &Slot<'a>,
+    nothing_else: bool,
+) -> Option<Result<Verified<'a>, Denial>> {
+    let texts = || slot.tokens(call.target.usage);
+    let readable =
+        texts().filter_map(|text| std::str::from_utf8(text).ok()).filter(|text| jwt::looks_like_token(text));
+    let outcome = readable.map(|text| judge_text(call, slot, text)).reduce(better);
+    // What has no token's shape in any reading is told what is wrong with it.
+    outcome.or_else(|| {
+        let text = texts().next().filter(|_| nothing_else)?;
+        Some(std::str::from_utf8(text).map_or_else(
+            |_| Err(call.refuse_plainly(DenyReason::CredentialMalformed)),
+            |text| judge_text(call, slot, text),
+        ))
+    })
+}
+
+/// The one that opens the door, else the one that came further.
+fn better<'a>(
+    one: Result<Verified<'a>, Denial>,
+    other: Result<Verified<'a>, Denial>,
+) -> Result<Verified<'a>, Denial> {
+    match (&one, &other) {
+        (Ok(_), _) => one,
+        (Err(_), Ok(_)) => other,
+        (Err(first), Err(second)) => {
+            if second.reason > first.reason {
+                other
+            } else {
+                one
+            }
+        }
+    }
+}
+
+/// A consumer that a token says to be of.
+type Candidate<'a> = (&'a CallerEntry, &'a CredentialEntry, &'a JwtEntry);
+
+fn judge_text<'a>(call: &Call<'_, 'a>, slot: &Slot<'a>, text: &str) -> Result<Verified<'a>, Denial> {
+    let token = Unverified::parse(text).map_err(|denial| call.place(denial))?;
+    let mut found: Option<Verified<'a>> = None;
+    let mut refused: Option<Denial> = None;
+    let here = |(_, _, jwt): &Candidate<'a>| slot.token_at(&jwt.settings.token) == Some(text.as_bytes());
+    for (caller, credential, jwt) in candidates(call, &token).filter(here).take(CANDIDATES_MAX) {
+        match jwt::verify(&token, &jwt.keys, &jwt.settings, call.now) {
+            Ok(_) if found.as_ref().is_some_and(|other| other.caller.id != caller.id) => {
+                return Err(call.refuse_plainly(DenyReason::CredentialAmbiguous));
+            }
+            Ok(claims) => {
+                found = Some(Verified {
+                    claims: claims.headers,
+                    forward_credential: jwt.settings.forward,
+                    place: Some(slot.declared_at(call.target.usage)),
+                    ..verified(caller, credential)
+                });
+            }
+            Err(denial) if refused.as_ref().is_none_or(|before| before.reason < denial.reason) => {
+                refused = Some(denial);
+            }
+            Err(_) => {}
+        }
+    }
+    found.ok_or_else(|| call.place(refused.unwrap_or_else(|| jwt::refuse_unknown(&token))))
+}
+
+/// The consumers that the token's claims name: of the API's account, and of others if they were granted on the API.
+fn candidates<'c, 'a: 'c>(
+    call: &'c Call<'_, 'a>,
+    token: &'c Unverified<'_>,
+) -> impl Iterator<Item = Candidate<'a>> + use<'c, 'a> {
+    let snapshot = call.snapshot;
+    let api = &call.target.api.api;
+    let named = move |account, name: &str| snapshot.identity(account, name, token.claim(name)?);
+    let own_names = snapshot.account_entry(api.account).into_iter().flat_map(|account| &account.claim_names);
+    let own = own_names.filter_map(move |(name, _)| named(api.account, name));
+    let partners = call.target.usage.into_iter().flat_map(|usage| usage.identities());
+    let partners = partners.filter_map(move |(account, name)| named(account, name));
+    own.chain(partners.filter(move |(caller, ..)| has_grant(call, caller)))
+}
+
+/// Was the caller ever granted on the API, by itself or in a group?
+fn has_grant(call: &Call<'_, '_>, caller: &CallerEntry) -> bool {
+    let api = call.target.api.api.id;
+    let mut groups = caller.groups().iter().filter_map(|id| call.snapshot.group(*id));
+    !caller.grants_on(api).is_empty() || groups.any(|group| !group.grants_on(api).is_empty())
+}

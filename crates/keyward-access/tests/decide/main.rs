@@ -1,0 +1,12 @@
+//! Decisions on small worlds: one file per verb.
+
+mod authenticate;
+mod authorize;
+mod explain;
+mod reasons;
+mod resolve;
+mod snapshot;
+mod strip;
+mod tokens;
+mod usage;
+mod world;

@@ -1,0 +1,58 @@
+//! Applications, their key pairs and AppCodes.
+
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use keyward_api::{Described as _, Stored};
+use keyward_control::ApplicationView;
+use keyward_model::{ApplicationSpec, KeyPairSpec, OpaqueSpec};
+
+use crate::Admin;
+use crate::answer::{Answered as _, One, credential, stored};
+use crate::credentials;
+use crate::crud::crud;
+use crate::refusal::Refusal;
+use crate::request::{Asked, Description, JsonBody};
+
+crud!(applications, "applications", ApplicationSpec, shown);
+crud!(switch applications, shown);
+
+pub(crate) async fn list_key_pairs(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
+    list_credentials(&admin, &asked, "key_pair").await
+}
+
+pub(crate) async fn list_app_codes(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
+    list_credentials(&admin, &asked, "app_code").await
+}
+
+async fn list_credentials(admin: &Admin, asked: &Asked, kind: &str) -> Result<Response, Refusal> {
+    asked.only(crate::crud::ONE)?;
+    let revision = admin.control().revision();
+    let view = admin.control().applications().get(&asked.actor, asked.object()?).await?;
+    Ok(credentials::of_kind(revision, &view.credentials, kind))
+}
+
+pub(crate) async fn add_key_pair(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Description(spec): Description<KeyPairSpec>,
+) -> Result<Response, Refusal> {
+    asked.only(crate::crud::ONE)?;
+    let added = admin.control().applications().add_key_pair(&asked.actor, asked.object()?, spec).await?;
+    Ok(credentials::added(added))
+}
+
+pub(crate) async fn add_app_code(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Description(spec): Description<OpaqueSpec>,
+) -> Result<Response, Refusal> {
+    asked.only(crate::crud::ONE)?;
+    let added = admin.control().applications().add_app_code(&asked.actor, asked.object()?, spec).await?;
+    Ok(credentials::added(added))
+}
+
+fn shown(view: ApplicationView) -> Stored<keyward_api::Application> {
+    let mut stored = stored(view.id, view.revision, view.created, view.changed, view.spec.describe());
+    stored.credentials = view.credentials.iter().map(credential).collect();
+    stored
+}

@@ -1,0 +1,151 @@
+//! Credentials, whoever's they are.
+
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use keyward_api::{FieldProblem, List, Revealed};
+use keyward_control::{Created, CredentialChange, CredentialView};
+use keyward_model::{AppKey, CredentialId, ParseError, Plaintext, Revision, SignatureScheme, Timestamp};
+use serde::Deserialize;
+
+use crate::Admin;
+use crate::answer::{Answered as _, One, credential, deleted, json};
+use crate::refusal::Refusal;
+use crate::request::{Asked, JsonBody};
+
+/// Finds the key pair with this AppKey.
+pub(crate) async fn find(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
+    asked.only(&["app_key"])?;
+    let app_key: AppKey = asked
+        .parsed("app_key")?
+        .ok_or_else(|| Refusal::parameter("app_key", "is missing; name an AppKey"))?;
+    let revision = admin.control().revision();
+    let view = admin.control().credentials().find_app_key(&asked.actor, &app_key).await?;
+    Ok(json(revision, &List { revision: revision.number, items: vec![credential(&view)], next: None }))
+}
+
+pub(crate) async fn show(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
+    asked.only(&[])?;
+    let revision = admin.control().revision();
+    let view = admin.control().credentials().get(&asked.actor, id(&asked)?).await?;
+    Ok(One::read(revision, credential(&view)).into_response())
+}
+
+/// What of a credential can be changed; absent parts stay, `valid_until: null` means for ever.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Change {
+    enabled: Option<bool>,
+    #[serde(deserialize_with = "present")]
+    valid_until: Option<Option<String>>,
+    scheme: Option<String>,
+}
+
+/// Tells a field that is `null` from one that is absent.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+pub(crate) async fn change(
+    State(admin): State<Admin>,
+    asked: Asked,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Refusal> {
+    asked.only(&[])?;
+    let change: Change =
+        mapping(&body).and_then(|body| serde_json::from_slice(body).map_err(|error| wrong("", error)))?;
+    let until =
+        |text: String| text.parse::<Timestamp>().map_err(|error: ParseError| wrong("valid_until", error));
+    let scheme = |text: String| text.parse::<SignatureScheme>().map_err(|error| wrong("scheme", error));
+    let change = CredentialChange {
+        enabled: change.enabled,
+        valid_until: change.valid_until.map(|text| text.map(until).transpose()).transpose()?,
+        scheme: change.scheme.map(scheme).transpose()?,
+    };
+    written(&admin, &asked, change).await
+}
+
+pub(crate) async fn enable(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
+    asked.only(&[])?;
+    written(&admin, &asked, CredentialChange { enabled: Some(true), ..CredentialChange::default() }).await
+}
+
+pub(crate) async fn disable(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
+    asked.only(&[])?;
+    written(&admin, &asked, CredentialChange { enabled: Some(false), ..CredentialChange::default() }).await
+}
+
+async fn written(admin: &Admin, asked: &Asked, change: CredentialChange) -> Result<Response, Refusal> {
+    let credentials = admin.control().credentials();
+    if asked.must_match().is_some() {
+        let view = credentials.get(&asked.actor, id(asked)?).await?;
+        crate::crud::check_match(asked, view.revision)?;
+    }
+    let changed = credentials.change(&asked.actor, id(asked)?, change).await?;
+    Ok(changed.shown(|view| credential(&view)).into_response())
+}
+
+pub(crate) async fn delete(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
+    asked.only(&[])?;
+    let gone = admin.control().credentials().delete(&asked.actor, id(&asked)?).await?;
+    Ok(deleted(&gone))
+}
+
+/// The new value; absent: generated.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Reset {
+    value: Option<String>,
+}
+
+pub(crate) async fn reset(
+    State(admin): State<Admin>,
+    asked: Asked,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Refusal> {
+    asked.only(&[])?;
+    // The parser's message may quote the value, which is a secret.
+    let unread = |_| wrong("", "must be {} to have a value generated, or {\"value\": \"…\"}");
+    let reset: Reset = mapping(&body).and_then(|body| serde_json::from_slice(body).map_err(unread))?;
+    let value = reset.value.map(Plaintext::new);
+    let made = admin.control().credentials().reset(&asked.actor, id(&asked)?, value).await?;
+    Ok(made.shown(|view| credential(&view)).into_response())
+}
+
+pub(crate) async fn reveal(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
+    asked.only(&[])?;
+    let shown = admin.control().credentials().reveal(&asked.actor, id(&asked)?).await?;
+    let object =
+        Revealed { credential: credential(&shown.credential), value: shown.value.expose_secret().to_owned() };
+    Ok(One::read(shown.revision, object).into_response())
+}
+
+/// The body, if it is a mapping: derived readers would take a list for one.
+fn mapping(body: &[u8]) -> Result<&[u8], Refusal> {
+    match body.trim_ascii_start().first() {
+        Some(b'{') => Ok(body),
+        _ => Err(wrong("", "must be a mapping of the fields to change")),
+    }
+}
+
+fn id(asked: &Asked) -> Result<CredentialId, Refusal> {
+    asked.parsed_segment("id")
+}
+
+fn wrong(path: &str, message: impl ToString) -> Refusal {
+    let message = message.to_string();
+    let message = message.split(" at line ").next().unwrap_or_default().to_owned();
+    Refusal::invalid(vec![FieldProblem { line: 0, column: 0, path: path.to_owned(), message }])
+}
+
+/// Those of a caller's credentials that are of this kind.
+pub(crate) fn of_kind(revision: Revision, views: &[CredentialView], kind: &str) -> Response {
+    let items: Vec<_> = views.iter().filter(|view| view.kind == kind).map(credential).collect();
+    json(revision, &List { revision: revision.number, items, next: None })
+}
+
+/// The answer to a write that added a credential.
+pub(crate) fn added(added: Created<CredentialView>) -> Response {
+    let added = added.shown(|view| credential(&view));
+    let location = format!("/v1/credentials/{}", added.object.id);
+    added.created(&location)
+}

@@ -1,0 +1,151 @@
+//! Grants: who may call what.
+
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use keyward_api::{Described as _, Revoked, Stored};
+use keyward_control::{GrantFilter, GrantView, ObjectRef};
+use keyward_model::{CallerId, CallerKind, GrantId, GrantSpec, Name, ValidityState};
+
+use crate::Admin;
+use crate::answer::{Answered as _, One, page, stored};
+use crate::listing;
+use crate::refusal::Refusal;
+use crate::request::{Asked, Description, JsonBody};
+
+const LIST: &[&str] =
+    &["api", "application", "consumer", "account", "caller_account", "revoked", "after", "limit"];
+
+/// Lists grants: all, those on an API, those for a caller.
+pub(crate) async fn list(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
+    asked.only(LIST)?;
+    let account = asked.account()?;
+    let api = asked.get("api").map(|text| ObjectRef::parse(text, &account));
+    let filter = GrantFilter {
+        api: api.transpose().map_err(|error| Refusal::parameter("api", error))?,
+        caller: caller(&admin, &asked, &account).await?,
+        revoked: asked.flag("revoked")?,
+        after: asked.get("after").map(ToOwned::to_owned),
+        limit: listing::limit(&asked)?,
+    };
+    let revision = admin.control().revision();
+    let grants = admin.control().grants().list(&asked.actor, filter).await?;
+    Ok(page(revision, grants, shown))
+}
+
+/// The caller whose grants are asked for. An application and a consumer may share a name, so the id is looked up.
+async fn caller(
+    admin: &Admin,
+    asked: &Asked,
+    account: &Name,
+) -> Result<Option<ObjectRef<CallerId>>, Refusal> {
+    let account = asked.parsed("caller_account")?.unwrap_or_else(|| account.clone());
+    let (parameter, kind, text) = match (asked.get("application"), asked.get("consumer")) {
+        (None, None) => return Ok(None),
+        (Some(text), None) => ("application", CallerKind::Application, text),
+        (None, Some(text)) => ("consumer", CallerKind::Consumer, text),
+        (Some(_), Some(_)) => {
+            return Err(Refusal::parameter("consumer", "does not go with `application`; leave one out"));
+        }
+    };
+    let of = ObjectRef::parse(text, &account).map_err(|error| Refusal::parameter(parameter, error))?;
+    caller_id(admin, asked, kind, of).await.map(|id| Some(ObjectRef::Id(id)))
+}
+
+/// The id of a caller of this kind.
+pub(crate) async fn caller_id(
+    admin: &Admin,
+    asked: &Asked,
+    kind: CallerKind,
+    of: ObjectRef<CallerId>,
+) -> Result<CallerId, Refusal> {
+    Ok(match kind {
+        CallerKind::Application => admin.control().applications().get(&asked.actor, of).await?.id,
+        CallerKind::Consumer => admin.control().consumers().get(&asked.actor, of).await?.id,
+    })
+}
+
+pub(crate) async fn create(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Description(spec): Description<GrantSpec>,
+) -> Result<Response, Refusal> {
+    asked.only(&[])?;
+    let made = admin.control().grants().create(&asked.actor, spec).await?.shown(shown);
+    let location = format!("/v1/grants/{}", made.object.id);
+    Ok(made.created(&location))
+}
+
+pub(crate) async fn show(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
+    asked.only(&[])?;
+    let revision = admin.control().revision();
+    let view = admin.control().grants().get(&asked.actor, id(&asked)?).await?;
+    Ok(One::read(revision, shown(view)).into_response())
+}
+
+/// Changes validity and description; anything else would be another grant.
+pub(crate) async fn change(
+    State(admin): State<Admin>,
+    asked: Asked,
+    JsonBody(patch): JsonBody,
+) -> Result<Response, Refusal> {
+    asked.only(&[])?;
+    let grants = admin.control().grants();
+    let view = grants.get(&asked.actor, id(&asked)?).await?;
+    crate::crud::check_match(&asked, view.revision)?;
+    let spec = view.spec.patched(&patch).map_err(Refusal::invalid)?;
+    let same = GrantSpec {
+        validity: view.spec.validity,
+        description: view.spec.description.clone(),
+        ..spec.clone()
+    };
+    if same != view.spec {
+        let title =
+            "a grant's validity and description can be changed; for anything else revoke it and give another";
+        return Err(Refusal::new(422, "grant_fixed", title));
+    }
+    let validity = (spec.validity != view.spec.validity).then_some(spec.validity);
+    let description = (spec.description != view.spec.description).then_some(spec.description);
+    let changed = grants.change(&asked.actor, view.id, validity, description).await?;
+    Ok(changed.shown(shown).into_response())
+}
+
+pub(crate) async fn revoke(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
+    asked.only(&[])?;
+    let revoked = admin.control().grants().revoke(&asked.actor, id(&asked)?).await?;
+    Ok(revoked.shown(revocation).into_response())
+}
+
+/// Gives up a grant on behalf of the caller it is for: `?application=` or `?consumer=`.
+pub(crate) async fn renounce(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
+    asked.only(&["application", "consumer", "account", "caller_account"])?;
+    let account = asked.account()?;
+    let caller = caller(&admin, &asked, &account).await?;
+    let caller = caller
+        .ok_or_else(|| Refusal::parameter("application", "is missing; name the application or consumer"))?;
+    let renounced = admin.control().grants().renounce(&asked.actor, caller, id(&asked)?).await?;
+    Ok(renounced.shown(revocation).into_response())
+}
+
+fn revocation(revoked: keyward_control::Revoked) -> Revoked {
+    Revoked {
+        grant: shown(revoked.grant),
+        still_permitting: revoked.still_permitting.into_iter().map(shown).collect(),
+    }
+}
+
+fn id(asked: &Asked) -> Result<GrantId, Refusal> {
+    asked.parsed_segment("id")
+}
+
+fn shown(view: GrantView) -> Stored<keyward_api::Grant> {
+    let mut stored = stored(view.id, view.revision, view.created, view.changed, view.spec.describe());
+    stored.revoked = view.revoked.map(|at| at.to_string());
+    let state = match (view.revoked, view.state) {
+        (Some(_), _) => "revoked",
+        (None, ValidityState::NotYet) => "not_yet",
+        (None, ValidityState::InEffect) => "in_effect",
+        (None, ValidityState::Expired) => "expired",
+    };
+    stored.state = Some(state.to_owned());
+    stored
+}

@@ -1,0 +1,46 @@
+//! Groups, and their members.
+
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use keyward_api::{Described as _, Stored};
+use keyward_control::GroupView;
+use keyward_model::{CallerKind, GroupSpec, MemberSpec};
+
+use crate::Admin;
+use crate::answer::{Answered as _, One, stored};
+use crate::crud::crud;
+use crate::refusal::Refusal;
+use crate::request::{Asked, Description, JsonBody};
+
+crud!(groups, "groups", GroupSpec, shown);
+crud!(switch groups, shown);
+
+/// Adds a member; one that already belongs to the group stays.
+pub(crate) async fn add_member(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Description(member): Description<MemberSpec>,
+) -> Result<Response, Refusal> {
+    asked.only(crate::crud::ONE)?;
+    let group = asked.object()?;
+    let changed = admin.control().groups().add_members(&asked.actor, group, vec![member]).await?;
+    Ok(changed.shown(shown).into_response())
+}
+
+/// Removes a member: takes effect like a revocation.
+pub(crate) async fn remove_member(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
+    asked.only(crate::crud::ONE)?;
+    let kind = match asked.segment("kind") {
+        "applications" => CallerKind::Application,
+        "consumers" => CallerKind::Consumer,
+        _ => return Err(Refusal::parameter("kind", "must be applications or consumers")),
+    };
+    let member = MemberSpec { kind, name: asked.parsed_segment("name")? };
+    let group = asked.object()?;
+    let changed = admin.control().groups().remove_members(&asked.actor, group, vec![member]).await?;
+    Ok(changed.shown(shown).into_response())
+}
+
+fn shown(view: GroupView) -> Stored<keyward_api::Group> {
+    stored(view.id, view.revision, view.created, view.changed, view.spec.describe())
+}

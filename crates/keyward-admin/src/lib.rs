@@ -1,0 +1,33 @@
+//! The admin server: thin handlers over the use cases, one file per noun.
+//!
+//! A handler reads the request into the model's types, calls one use case, and writes its answer. There is no SQL,
+//! no access decision and no state here other than the token. Nothing but liveness and readiness is answered
+//! without the operator's token, loopback included.
+
+mod accounts;
+mod answer;
+mod apis;
+mod applications;
+mod consumers;
+mod credentials;
+mod crud;
+mod explain;
+mod gateways;
+mod grants;
+mod groups;
+mod guard;
+mod health;
+mod listing;
+mod open;
+mod refusal;
+mod request;
+mod router;
+mod server;
+mod services;
+mod token;
+mod world;
+
+pub use open::{Admin, AdminOptions};
+pub use router::router;
+pub use server::AdminServer;
+pub use token::AdminToken;

@@ -1,0 +1,179 @@
+//! Reading requests: parameters and bodies, strictly.
+
+use std::collections::BTreeMap;
+
+use axum::body::{Bytes, to_bytes};
+use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_TYPE, IF_MATCH};
+use axum::http::request::Parts;
+use keyward_api::Described;
+use keyward_control::{Actor, ObjectRef};
+use keyward_model::{Name, ParseError};
+use std::str::FromStr;
+
+use crate::Admin;
+use crate::refusal::Refusal;
+
+/// Largest body of a request about one object, in bytes.
+const BODY_MAX: usize = 1 << 20;
+
+/// Everything of a request that a handler reads, but for its body.
+pub(crate) struct Asked {
+    pub(crate) actor: Actor,
+    path: BTreeMap<String, String>,
+    query: BTreeMap<String, String>,
+    if_match: Option<String>,
+}
+
+impl FromRequestParts<Admin> for Asked {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, Refusal> {
+        // The guard put it there; without it nothing is done.
+        let actor = parts.extensions.get::<Actor>().cloned();
+        let actor =
+            actor.ok_or_else(|| Refusal::new(401, "operator_unknown", "a valid operator token is needed"))?;
+        let path = RawPathParams::from_request_parts(parts, admin)
+            .await
+            .map_err(|_| Refusal::new(400, "path_malformed", "the path is not valid UTF-8"))?;
+        let path = path.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let Query(pairs) = Query::<Vec<(String, String)>>::from_request_parts(parts, admin)
+            .await
+            .map_err(|_| Refusal::new(400, "query_malformed", "the query is not well-formed"))?;
+        let mut query = BTreeMap::new();
+        for (name, value) in pairs {
+            if query.insert(name.clone(), value).is_some() {
+                return Err(Refusal::parameter(&name, "is given twice; leave one out"));
+            }
+        }
+        Ok(Self { actor, path, query, if_match: if_match(&parts.headers)? })
+    }
+}
+
+fn if_match(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+    let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
+    let etag = value.to_str().ok().and_then(|value| value.strip_prefix('"')?.strip_suffix('"'));
+    match etag {
+        Some(etag) if !etag.contains('"') => Ok(Some(etag.to_owned())),
+        _ => Err(Refusal::parameter("If-Match", "must be one ETag in quotes, as the object was shown with")),
+    }
+}
+
+impl Asked {
+    /// Refuses query parameters other than these.
+    pub(crate) fn only(&self, allowed: &[&str]) -> Result<(), Refusal> {
+        match self.query.keys().find(|name| !allowed.contains(&name.as_str())) {
+            None => Ok(()),
+            Some(name) if allowed.is_empty() => {
+                Err(Refusal::parameter(name, "this route has no query parameters"))
+            }
+            Some(name) => Err(Refusal::parameter(
+                name,
+                format!("is not known here; allowed are {}", allowed.join(", ")),
+            )),
+        }
+    }
+
+    /// A query parameter.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.query.get(name).map(String::as_str)
+    }
+
+    /// A query parameter that its type parses.
+    pub(crate) fn parsed<T: FromStr<Err = ParseError>>(&self, name: &str) -> Result<Option<T>, Refusal> {
+        self.get(name).map(|text| text.parse().map_err(|error| Refusal::parameter(name, error))).transpose()
+    }
+
+    /// A query parameter that is `true` or `false`; false where it is absent.
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, Refusal> {
+        match self.get(name) {
+            None | Some("false") => Ok(false),
+            Some("true" | "") => Ok(true),
+            Some(_) => Err(Refusal::parameter(name, "must be true or false")),
+        }
+    }
+
+    /// A parameter of the path.
+    pub(crate) fn segment(&self, name: &str) -> &str {
+        self.path.get(name).map_or("", String::as_str)
+    }
+
+    /// A parameter of the path that its type parses.
+    pub(crate) fn parsed_segment<T: FromStr<Err = ParseError>>(&self, name: &str) -> Result<T, Refusal> {
+        self.segment(name).parse().map_err(|error| Refusal::parameter(name, error))
+    }
+
+    /// The account in which names are looked up: `?account=`, else `default`.
+    pub(crate) fn account(&self) -> Result<Name, Refusal> {
+        let named = self.get("account").unwrap_or("default");
+        named.parse().map_err(|error| Refusal::parameter("account", error))
+    }
+
+    /// The object of the path, by id or by name.
+    pub(crate) fn object<I: FromStr>(&self) -> Result<ObjectRef<I>, Refusal> {
+        let account = self.account()?;
+        ObjectRef::parse(self.segment("id"), &account).map_err(|error| Refusal::parameter("id", error))
+    }
+
+    /// The ETag that the object must have, if the request names one.
+    pub(crate) fn must_match(&self) -> Option<&str> {
+        self.if_match.as_deref()
+    }
+}
+
+/// A JSON body of at most [`BODY_MAX`] bytes, not yet read.
+pub(crate) struct JsonBody(pub(crate) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for JsonBody {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
+        match media_type(request.headers()) {
+            "application/json" | "application/merge-patch+json" => {}
+            other => return Err(wrong_media(other, "application/json")),
+        }
+        let body = bounded(request, BODY_MAX).await?;
+        if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&body) {
+            let title = format!("the body is not JSON: {error}");
+            return Err(Refusal::new(400, "body_malformed", title));
+        }
+        Ok(Self(body))
+    }
+}
+
+/// The description of an object.
+pub(crate) struct Description<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: Described> FromRequest<S> for Description<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let JsonBody(body) = JsonBody::from_request(request, state).await?;
+        T::from_json(&body).map(Self).map_err(Refusal::invalid)
+    }
+}
+
+/// The media type of a body, in lower case, without parameters; empty where none is named.
+pub(crate) fn media_type(headers: &HeaderMap) -> &str {
+    let mut given = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(value), None) = (given.next(), given.next()) else { return "" };
+    value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim()
+}
+
+pub(crate) fn wrong_media(given: &str, wanted: &str) -> Refusal {
+    let given =
+        if given.is_empty() { "no Content-Type".to_owned() } else { format!("`{}`", given.escape_debug()) };
+    Refusal::new(415, "media_type_unsupported", format!("the body comes with {given}; send it as {wanted}"))
+}
+
+/// The whole body, if it is not too large.
+pub(crate) async fn bounded(request: Request, most: usize) -> Result<Bytes, Refusal> {
+    to_bytes(request.into_body(), most).await.map_err(|_| {
+        Refusal::new(
+            413,
+            "body_too_large",
+            format!("the body must have at most {most} bytes, and arrive whole"),
+        )
+    })
+}

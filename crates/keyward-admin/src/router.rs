@@ -1,0 +1,136 @@
+//! The router, made from the route table: a route without a handler does not compile.
+
+use std::collections::BTreeMap;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
+use keyward_api::Route;
+
+use crate::{
+    Admin, accounts, apis, applications, consumers, credentials, explain, gateways, grants, groups, guard,
+    health, refusal, services, world,
+};
+
+/// Everything that the admin address answers.
+pub fn router(admin: Admin) -> Router {
+    let mut router = Router::new();
+    for (path, routes) in by_path() {
+        let mut methods = MethodRouter::new();
+        let mut allowed = Vec::new();
+        for route in routes {
+            methods = methods.merge(handler(route));
+            allowed.push(route.method().as_str());
+        }
+        let allowed = allowed.join(", ");
+        let no_method = move || std::future::ready(refusal::no_method(&allowed));
+        router = router.route(path, methods.fallback(no_method));
+    }
+    router
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .fallback(refusal::no_route)
+        .method_not_allowed_fallback(|| std::future::ready(refusal::no_method("GET")))
+        .layer(from_fn_with_state(admin.clone(), guard::guard))
+        .with_state(admin)
+}
+
+fn by_path() -> BTreeMap<&'static str, Vec<Route>> {
+    let mut paths: BTreeMap<&'static str, Vec<Route>> = BTreeMap::new();
+    for &route in Route::ALL {
+        paths.entry(route.path()).or_default().push(route);
+    }
+    paths
+}
+
+fn handler(route: Route) -> MethodRouter<Admin> {
+    match route {
+        Route::Apply => post(world::apply),
+        Route::Export => get(world::export),
+        Route::Explain => get(explain::explain),
+        Route::WhoCan => get(explain::who_can),
+
+        Route::ListAccounts => get(accounts::list),
+        Route::CreateAccount => post(accounts::create),
+        Route::ShowAccount => get(accounts::show),
+        Route::ChangeAccount => patch(accounts::change),
+        Route::DeleteAccount => delete(accounts::delete),
+        Route::EnableAccount => post(accounts::enable),
+        Route::DisableAccount => post(accounts::disable),
+
+        Route::ListGateways => get(gateways::list),
+        Route::CreateGateway => post(gateways::create),
+        Route::ShowGateway => get(gateways::show),
+        Route::ChangeGateway => patch(gateways::change),
+        Route::DeleteGateway => delete(gateways::delete),
+
+        Route::ListServices => get(services::list),
+        Route::CreateService => post(services::create),
+        Route::ShowService => get(services::show),
+        Route::ChangeService => patch(services::change),
+        Route::DeleteService => delete(services::delete),
+        Route::EnableService => post(services::enable),
+        Route::DisableService => post(services::disable),
+
+        Route::ListApis => get(apis::list),
+        Route::CreateApi => post(apis::create),
+        Route::ShowApi => get(apis::show),
+        Route::ChangeApi => patch(apis::change),
+        Route::DeleteApi => delete(apis::delete),
+        Route::EnableApi => post(apis::enable),
+        Route::DisableApi => post(apis::disable),
+        Route::PublishStage => put(apis::publish),
+        Route::UnpublishStage => delete(apis::unpublish),
+
+        Route::ListApplications => get(applications::list),
+        Route::CreateApplication => post(applications::create),
+        Route::ShowApplication => get(applications::show),
+        Route::ChangeApplication => patch(applications::change),
+        Route::DeleteApplication => delete(applications::delete),
+        Route::EnableApplication => post(applications::enable),
+        Route::DisableApplication => post(applications::disable),
+        Route::ListKeyPairs => get(applications::list_key_pairs),
+        Route::AddKeyPair => post(applications::add_key_pair),
+        Route::ListAppCodes => get(applications::list_app_codes),
+        Route::AddAppCode => post(applications::add_app_code),
+
+        Route::ListConsumers => get(consumers::list),
+        Route::CreateConsumer => post(consumers::create),
+        Route::ShowConsumer => get(consumers::show),
+        Route::ChangeConsumer => patch(consumers::change),
+        Route::DeleteConsumer => delete(consumers::delete),
+        Route::EnableConsumer => post(consumers::enable),
+        Route::DisableConsumer => post(consumers::disable),
+        Route::ListApiKeys => get(consumers::list_api_keys),
+        Route::AddApiKey => post(consumers::add_api_key),
+        Route::ShowJwt => get(consumers::show_jwt),
+        Route::SetJwt => put(consumers::set_jwt),
+
+        Route::FindCredential => get(credentials::find),
+        Route::ShowCredential => get(credentials::show),
+        Route::ChangeCredential => patch(credentials::change),
+        Route::DeleteCredential => delete(credentials::delete),
+        Route::EnableCredential => post(credentials::enable),
+        Route::DisableCredential => post(credentials::disable),
+        Route::ResetCredential => post(credentials::reset),
+        Route::RevealCredential => post(credentials::reveal),
+
+        Route::ListGroups => get(groups::list),
+        Route::CreateGroup => post(groups::create),
+        Route::ShowGroup => get(groups::show),
+        Route::ChangeGroup => patch(groups::change),
+        Route::DeleteGroup => delete(groups::delete),
+        Route::EnableGroup => post(groups::enable),
+        Route::DisableGroup => post(groups::disable),
+        Route::AddMember => post(groups::add_member),
+        Route::RemoveMember => delete(groups::remove_member),
+
+        Route::ListGrants => get(grants::list),
+        Route::CreateGrant => post(grants::create),
+        Route::ShowGrant => get(grants::show),
+        Route::ChangeGrant => patch(grants::change),
+        Route::RevokeGrant => post(grants::revoke),
+        Route::RenounceGrant => post(grants::renounce),
+    }
+}

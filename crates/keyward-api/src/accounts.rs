@@ -1,0 +1,44 @@
+//! Accounts: the tenants.
+
+use keyward_model::AccountSpec;
+use serde::{Deserialize, Serialize};
+
+use crate::read::{Item, Shape, flag, parse};
+use crate::text::DESCRIPTION_MAX;
+
+/// An account, as a world file and the admin API describe it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Its name, unique over all accounts.
+    pub name: String,
+    /// For people.
+    #[serde(default)]
+    pub description: String,
+    /// A disabled account's callers may call nothing.
+    pub enabled: bool,
+    /// May secrets be shown again?
+    pub reveal: bool,
+}
+
+const SHAPE: Shape =
+    Shape { noun: "an account", allowed: &["name", "description", "enabled", "reveal"], later: &[] };
+
+pub(crate) fn read(item: &Item<'_>) -> Option<AccountSpec> {
+    let fields = item.fields(&SHAPE)?;
+    let name = fields.required("name", parse);
+    let description = fields.or("description", String::new(), |item| item.prose(DESCRIPTION_MAX));
+    let enabled = fields.or("enabled", true, flag);
+    let reveal = fields.or("reveal", true, flag);
+    Some(AccountSpec { name: name?, description: description?, enabled: enabled?, reveal: reveal? })
+}
+
+impl From<&AccountSpec> for Account {
+    fn from(spec: &AccountSpec) -> Self {
+        Self {
+            name: spec.name.to_string(),
+            description: spec.description.clone(),
+            enabled: spec.enabled,
+            reveal: spec.reveal,
+        }
+    }
+}

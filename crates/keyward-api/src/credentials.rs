@@ -1,0 +1,121 @@
+//! Key pairs, AppCodes and API keys.
+
+use keyward_model::{KeyPairSpec, OpaqueSpec, Plaintext, SignatureScheme, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::read::{Item, Shape, flag, parse};
+use crate::text;
+
+/// A key pair, as a world file and the admin API describe it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyPair {
+    /// Names the pair; absent: generated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_key: Option<String>,
+    /// Makes the signature; absent: generated for a new pair, kept for an existing one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_secret: Option<String>,
+    /// `alibaba`, `tencent` or `tencent_key_pair`.
+    pub scheme: String,
+    /// A disabled pair proves nothing.
+    pub enabled: bool,
+    /// First moment in which it no longer holds; absent: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<String>,
+}
+
+/// An AppCode or API key, as a world file and the admin API describe it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opaque {
+    /// Absent: generated, or kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// A disabled one proves nothing.
+    pub enabled: bool,
+    /// First moment in which it no longer holds; absent: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<String>,
+}
+
+impl std::fmt::Debug for KeyPair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyPair")
+            .field("app_key", &self.app_key)
+            .field("scheme", &self.scheme)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Opaque {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Opaque").field("enabled", &self.enabled).finish_non_exhaustive()
+    }
+}
+
+const KEY_PAIR: Shape = Shape {
+    noun: "a key pair",
+    allowed: &["app_key", "app_secret", "scheme", "enabled", "valid_until"],
+    later: &[],
+};
+
+const OPAQUE: Shape =
+    Shape { noun: "a credential", allowed: &["value", "enabled", "valid_until"], later: &[] };
+
+pub(crate) fn read_key_pair(item: &Item<'_>) -> Option<KeyPairSpec> {
+    let fields = item.fields(&KEY_PAIR)?;
+    let app_key = fields.optional("app_key", parse);
+    let app_secret = fields.optional("app_secret", text::app_secret);
+    let scheme = fields.or("scheme", SignatureScheme::Alibaba, parse);
+    let enabled = fields.or("enabled", true, flag);
+    let valid_until = text::until(&fields);
+    Some(KeyPairSpec {
+        app_key: app_key?,
+        app_secret: app_secret?,
+        scheme: scheme?,
+        enabled: enabled?,
+        valid_until: valid_until?,
+    })
+}
+
+/// The value alone, or a mapping.
+pub(crate) fn read_opaque(item: &Item<'_>) -> Option<OpaqueSpec> {
+    if item.is_text() {
+        return Some(OpaqueSpec { value: Some(text::opaque_value(item)?), enabled: true, valid_until: None });
+    }
+    let fields = item.fields(&OPAQUE)?;
+    let value = fields.optional("value", text::opaque_value);
+    let enabled = fields.or("enabled", true, flag);
+    let valid_until = text::until(&fields);
+    Some(OpaqueSpec { value: value?, enabled: enabled?, valid_until: valid_until? })
+}
+
+impl From<&KeyPairSpec> for KeyPair {
+    fn from(spec: &KeyPairSpec) -> Self {
+        Self {
+            app_key: spec.app_key.as_ref().map(ToString::to_string),
+            app_secret: exposed(spec.app_secret.as_ref()),
+            scheme: spec.scheme.to_string(),
+            enabled: spec.enabled,
+            valid_until: moment(spec.valid_until),
+        }
+    }
+}
+
+impl From<&OpaqueSpec> for Opaque {
+    fn from(spec: &OpaqueSpec) -> Self {
+        Self {
+            value: exposed(spec.value.as_ref()),
+            enabled: spec.enabled,
+            valid_until: moment(spec.valid_until),
+        }
+    }
+}
+
+fn exposed(value: Option<&Plaintext>) -> Option<String> {
+    value.map(|value| value.expose_secret().to_owned())
+}
+
+/// RFC 3339, UTC.
+pub(crate) fn moment(at: Option<Timestamp>) -> Option<String> {
+    at.map(|at| at.to_string())
+}

@@ -1,0 +1,215 @@
+//! Grants: who may call what.
+
+use keyward_model::{
+    CallerId, CallerKind, GrantSpec, GranteeSpec, Name, Qualified, Stage, StageSet, Validity,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::credentials::moment;
+use crate::operations::{self, OperationName};
+use crate::read::{Fields, Item, Shape, parse};
+use crate::text::{self, DESCRIPTION_MAX};
+
+/// A grant, as a world file and the admin API describe it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// The API's account.
+    pub account: String,
+    /// Who may call.
+    pub to: Grantee,
+    /// Name of the API.
+    pub api: String,
+    /// On which stages; absent: every stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stages: Option<Vec<String>>,
+    /// Names of gateways; absent: every gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateways: Option<Vec<String>>,
+    /// Which operations; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operations: Option<Vec<OperationName>>,
+    /// First moment in which it holds; absent: no lower bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_from: Option<String>,
+    /// First moment in which it no longer holds; absent: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<String>,
+    /// For people.
+    #[serde(default)]
+    pub description: String,
+}
+
+/// Who a grant is for. Exactly one of the first five is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grantee {
+    /// Name of an application.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<String>,
+    /// Name of a consumer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consumer: Option<String>,
+    /// Name of a group of the API's account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Id of an application of any account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application_id: Option<String>,
+    /// Id of a consumer of any account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consumer_id: Option<String>,
+    /// Account of the application or consumer that is named; absent: the API's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+}
+
+const SHAPE: Shape = Shape {
+    noun: "a grant",
+    allowed: &[
+        "account",
+        "to",
+        "api",
+        "stages",
+        "gateways",
+        "operations",
+        "valid_from",
+        "valid_until",
+        "description",
+    ],
+    later: &[],
+};
+
+const GRANTEE: Shape = Shape {
+    noun: "the grantee",
+    allowed: &["application", "consumer", "group", "application_id", "consumer_id", "account"],
+    later: &[],
+};
+
+pub(crate) fn read(item: &Item<'_>) -> Option<GrantSpec> {
+    let fields = item.fields(&SHAPE)?;
+    let account = text::account(&fields);
+    let to = fields.required("to", |item| read_grantee(item, account.as_ref()));
+    let api = fields.required("api", parse);
+    let stages = fields.or("stages", StageSet::ALL, read_stages);
+    let gateways = fields.optional("gateways", |item| not_empty(item, "gateway", item.list(parse)?));
+    let operations =
+        fields.optional("operations", |item| not_empty(item, "operation", item.list(operations::read)?));
+    let validity = read_validity(&fields);
+    let description = fields.or("description", String::new(), |item| item.prose(DESCRIPTION_MAX));
+    Some(GrantSpec {
+        account: account?,
+        to: to?,
+        api: api?,
+        stages: stages?,
+        gateways: gateways?,
+        operations: operations?,
+        validity: validity?,
+        description: description?,
+    })
+}
+
+/// An empty list would read as "none" to one person and as "all" to the next.
+fn not_empty<T>(item: &Item<'_>, noun: &str, values: Vec<T>) -> Option<Vec<T>> {
+    if values.is_empty() {
+        return item.wrong(format_args!("must name at least one {noun}; leave it out for every {noun}"));
+    }
+    Some(values)
+}
+
+fn read_stages(item: &Item<'_>) -> Option<StageSet> {
+    let stages = not_empty(item, "stage", item.list(parse::<Stage>)?)?;
+    Some(StageSet::of(stages))
+}
+
+fn read_validity(fields: &Fields<'_>) -> Option<Validity> {
+    let from = fields.optional("valid_from", parse);
+    let until = fields.optional("valid_until", parse);
+    match Validity::new(from?, until?) {
+        Ok(validity) => Some(validity),
+        Err(error) => fields.wrong("valid_until", error),
+    }
+}
+
+fn read_grantee(item: &Item<'_>, api_account: Option<&Name>) -> Option<GranteeSpec> {
+    let fields = item.fields(&GRANTEE)?;
+    let account = fields.optional("account", parse::<Name>)?;
+    let named = |kind, name: Option<Name>| {
+        let account = account.clone().or_else(|| api_account.cloned());
+        Some(GranteeSpec::Named(kind, text::qualified(account, name)?))
+    };
+    let given = [
+        ("application", fields.has("application")),
+        ("consumer", fields.has("consumer")),
+        ("group", fields.has("group")),
+        ("application_id", fields.has("application_id")),
+        ("consumer_id", fields.has("consumer_id")),
+    ];
+    let mut given = given.iter().filter(|(_, given)| *given).map(|(name, _)| *name);
+    let (Some(one), None) = (given.next(), given.next()) else {
+        return item.wrong("must name one of application, consumer, group, application_id, consumer_id");
+    };
+    if account.is_some() && !matches!(one, "application" | "consumer") {
+        return fields.wrong("account", format_args!("`account` does not go with `{one}`; leave it out"));
+    }
+    match one {
+        "application" => named(CallerKind::Application, fields.required(one, parse)),
+        "consumer" => named(CallerKind::Consumer, fields.required(one, parse)),
+        "group" => fields.required(one, parse).map(GranteeSpec::Group),
+        "application_id" => read_id(&fields, one, CallerKind::Application),
+        _ => read_id(&fields, one, CallerKind::Consumer),
+    }
+}
+
+fn read_id(fields: &Fields<'_>, name: &str, kind: CallerKind) -> Option<GranteeSpec> {
+    let id: CallerId = fields.required(name, parse)?;
+    if id.kind() != kind {
+        return fields.wrong(name, format_args!("`{id}` is not the id of {}", a_kind(kind)));
+    }
+    Some(GranteeSpec::ById(id))
+}
+
+fn a_kind(kind: CallerKind) -> &'static str {
+    match kind {
+        CallerKind::Application => "an application",
+        CallerKind::Consumer => "a consumer",
+    }
+}
+
+impl From<&GrantSpec> for Grant {
+    fn from(spec: &GrantSpec) -> Self {
+        let stages = || spec.stages.iter().map(|stage| stage.to_string()).collect();
+        Self {
+            account: spec.account.to_string(),
+            to: Grantee::of(&spec.to, &spec.account),
+            api: spec.api.to_string(),
+            stages: (spec.stages != StageSet::ALL).then(stages),
+            gateways: spec.gateways.as_ref().map(|names| names.iter().map(ToString::to_string).collect()),
+            operations: spec.operations.as_ref().map(|all| all.iter().map(OperationName::from).collect()),
+            valid_from: moment(spec.validity.from),
+            valid_until: moment(spec.validity.until),
+            description: spec.description.clone(),
+        }
+    }
+}
+
+impl Grantee {
+    /// Names the account only where it is another one than the API's.
+    fn of(spec: &GranteeSpec, api_account: &Name) -> Self {
+        let mut grantee = Self::default();
+        match spec {
+            GranteeSpec::Named(kind, Qualified { account, name }) => {
+                let slot = match kind {
+                    CallerKind::Application => &mut grantee.application,
+                    CallerKind::Consumer => &mut grantee.consumer,
+                };
+                *slot = Some(name.to_string());
+                grantee.account = (account != api_account).then(|| account.to_string());
+            }
+            GranteeSpec::ById(id) => match id.kind() {
+                CallerKind::Application => grantee.application_id = Some(id.to_string()),
+                CallerKind::Consumer => grantee.consumer_id = Some(id.to_string()),
+            },
+            GranteeSpec::Group(name) => grantee.group = Some(name.to_string()),
+        }
+        grantee
+    }
+}

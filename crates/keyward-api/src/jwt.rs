@@ -1,0 +1,282 @@
+//! A consumer's JWT: where its keys come from, how tokens are read.
+
+use keyward_model::{
+    ClaimToHeader, IdentityClaimSpec, JwkSet, JwtKeySource, JwtSettings, JwtSpec, TokenPlace,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::credentials::moment;
+use crate::read::{Fields, Item, Shape, flag};
+use crate::text;
+
+/// A consumer's JWT, as a world file and the admin API describe it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Jwt {
+    /// A key set (RFC 7517) as JSON text; left out where secrets are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks: Option<String>,
+    /// Is a key set of the consumer's own, with one HS256 key, generated?
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub symmetric: Option<bool>,
+    /// What `iss` must be; absent: anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// One of these must be in `aud`; empty: anything.
+    pub audiences: Vec<String>,
+    /// Tolerance on times, in seconds.
+    pub clock_skew_s: u32,
+    /// Must there be an `exp`?
+    pub require_exp: bool,
+    /// Claims handed to the service.
+    pub claims_to_headers: Vec<ClaimHeader>,
+    /// Where tokens stand.
+    pub token: Token,
+    /// Is the token forwarded to the service?
+    pub forward: bool,
+    /// The claim by which a token names this consumer; absent: `uid` with a random value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity_claim: Option<IdentityClaim>,
+    /// A disabled one proves nothing.
+    pub enabled: bool,
+    /// First moment in which it no longer holds; absent: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<String>,
+}
+
+/// A key set may hold symmetric keys, so it is not shown.
+impl std::fmt::Debug for Jwt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Jwt")
+            .field("issuer", &self.issuer)
+            .field("token", &self.token)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A claim that is handed to the service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimHeader {
+    /// The claim's name.
+    pub claim: String,
+    /// The header field it goes to.
+    pub header: String,
+}
+
+/// Where tokens stand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// `header`, `query` or `cookie`.
+    #[serde(rename = "in")]
+    pub place: String,
+    /// Name of the field, parameter or cookie.
+    pub name: String,
+    /// What precedes the token.
+    pub prefix: String,
+}
+
+/// The claim by which a token names its consumer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentityClaim {
+    /// The claim's name.
+    pub name: String,
+    /// Its exact value; absent: random.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+}
+
+const SHAPE: Shape = Shape {
+    noun: "the jwt of a consumer",
+    allowed: &[
+        "jwks",
+        "symmetric",
+        "issuer",
+        "audiences",
+        "clock_skew_s",
+        "require_exp",
+        "claims_to_headers",
+        "token",
+        "forward",
+        "identity_claim",
+        "enabled",
+        "valid_until",
+    ],
+    later: &["remote"],
+};
+
+const CLAIM: Shape = Shape { noun: "a claim to hand on", allowed: &["claim", "header"], later: &[] };
+
+const TOKEN: Shape = Shape { noun: "the place of tokens", allowed: &["in", "name", "prefix"], later: &[] };
+
+const IDENTITY: Shape = Shape { noun: "the identity claim", allowed: &["name", "value"], later: &[] };
+
+/// The claim that names the consumer where none is chosen.
+const IDENTITY_CLAIM: &str = "uid";
+
+pub(crate) fn read(item: &Item<'_>) -> Option<JwtSpec> {
+    let fields = item.fields(&SHAPE)?;
+    let keys = read_keys(&fields);
+    let settings = read_settings(&fields);
+    let identity_claim = fields.optional("identity_claim", read_identity);
+    let enabled = fields.or("enabled", true, flag);
+    let valid_until = text::until(&fields);
+    Some(JwtSpec {
+        keys: keys?,
+        settings: settings?,
+        identity_claim: identity_claim?,
+        enabled: enabled?,
+        valid_until: valid_until?,
+    })
+}
+
+/// Neither a key set nor `symmetric` keeps the stored keys: an export leaves them out.
+fn read_keys(fields: &Fields<'_>) -> Option<JwtKeySource> {
+    let jwks = fields.optional("jwks", read_jwks);
+    let symmetric = fields.or("symmetric", false, flag);
+    match (jwks?, symmetric?) {
+        (Some(_), true) => fields.wrong("symmetric", "`symmetric` does not go with `jwks`; leave one out"),
+        (Some(given), false) => Some(given),
+        (None, true) => Some(JwtKeySource::Symmetric),
+        (None, false) => Some(JwtKeySource::Kept),
+    }
+}
+
+fn read_jwks(item: &Item<'_>) -> Option<JwtKeySource> {
+    let text = item.secret()?;
+    match JwkSet::parse(text.expose_secret()) {
+        Ok(set) => Some(JwtKeySource::Given(text, set)),
+        Err(error) => item.wrong(error),
+    }
+}
+
+fn read_settings(fields: &Fields<'_>) -> Option<JwtSettings> {
+    let default = JwtSettings::default();
+    let issuer = fields.optional("issuer", text::word);
+    let audiences = fields.or("audiences", default.audiences, |item| item.list(text::word));
+    let clock_skew_s = fields.or("clock_skew_s", default.clock_skew_s, |item| item.number(0..=3_600));
+    let require_exp = fields.or("require_exp", default.require_exp, flag);
+    let claims_to_headers =
+        fields.or("claims_to_headers", default.claims_to_headers, |item| item.list(read_claim));
+    let token = fields.or("token", default.token, read_token);
+    let forward = fields.or("forward", default.forward, flag);
+    Some(JwtSettings {
+        issuer: issuer?,
+        audiences: audiences?,
+        clock_skew_s: clock_skew_s?,
+        require_exp: require_exp?,
+        claims_to_headers: claims_to_headers?,
+        token: token?,
+        forward: forward?,
+    })
+}
+
+fn read_claim(item: &Item<'_>) -> Option<ClaimToHeader> {
+    let fields = item.fields(&CLAIM)?;
+    let claim = fields.required("claim", text::word);
+    let header = fields.required("header", text::free_header);
+    Some(ClaimToHeader { claim: claim?, header: header? })
+}
+
+#[derive(Clone, Copy)]
+enum In {
+    Header,
+    Query,
+    Cookie,
+}
+
+/// A header is `Authorization: Bearer …` as far as nothing else is said; a parameter and a cookie must be named.
+fn read_token(item: &Item<'_>) -> Option<TokenPlace> {
+    let fields = item.fields(&TOKEN)?;
+    let place = fields.or("in", In::Header, |item| {
+        item.choice(&[("header", In::Header), ("query", In::Query), ("cookie", In::Cookie)], &[])
+    })?;
+    let prefix = fields.optional("prefix", read_prefix);
+    match place {
+        In::Header => {
+            let TokenPlace::Header { name, prefix: bearer } = TokenPlace::default() else { return None };
+            let name = fields.or("name", name, text::free_header);
+            Some(TokenPlace::Header { name: name?, prefix: prefix?.unwrap_or(bearer) })
+        }
+        In::Query => {
+            let name = fields.required("name", text::parameter_name);
+            Some(TokenPlace::Query { name: name?, prefix: prefix?.unwrap_or_default() })
+        }
+        In::Cookie => {
+            let name = fields.required("name", text::parameter_name);
+            Some(TokenPlace::Cookie { name: name?, prefix: prefix?.unwrap_or_default() })
+        }
+    }
+}
+
+fn read_prefix(item: &Item<'_>) -> Option<Box<str>> {
+    let prefix = item.text()?;
+    if prefix.len() > 64 || !prefix.bytes().all(|b| b.is_ascii_graphic() || b == b' ') {
+        return item.wrong("a prefix has at most 64 visible ASCII characters and blanks");
+    }
+    Some(prefix.into())
+}
+
+fn read_identity(item: &Item<'_>) -> Option<IdentityClaimSpec> {
+    let fields = item.fields(&IDENTITY)?;
+    let name = fields.or("name", IDENTITY_CLAIM.into(), text::word);
+    let value = fields.optional("value", text::word);
+    Some(IdentityClaimSpec { name: name?, value: value? })
+}
+
+impl From<&JwtSpec> for Jwt {
+    fn from(spec: &JwtSpec) -> Self {
+        let settings = &spec.settings;
+        let (jwks, symmetric) = match &spec.keys {
+            JwtKeySource::Symmetric => (None, Some(true)),
+            JwtKeySource::Given(text, _) => (Some(text.expose_secret().to_owned()), None),
+            JwtKeySource::Kept => (None, None),
+        };
+        Self {
+            jwks,
+            symmetric,
+            issuer: settings.issuer.as_deref().map(ToOwned::to_owned),
+            audiences: settings.audiences.iter().map(ToString::to_string).collect(),
+            clock_skew_s: settings.clock_skew_s,
+            require_exp: settings.require_exp,
+            claims_to_headers: settings.claims_to_headers.iter().map(ClaimHeader::from).collect(),
+            token: (&settings.token).into(),
+            forward: settings.forward,
+            identity_claim: spec.identity_claim.as_ref().map(|claim| IdentityClaim {
+                name: claim.name.to_string(),
+                value: claim.value.as_deref().map(ToOwned::to_owned),
+            }),
+            enabled: spec.enabled,
+            valid_until: moment(spec.valid_until),
+        }
+    }
+}
+
+impl From<&TokenPlace> for Token {
+    fn from(place: &TokenPlace) -> Self {
+        let (place, name, prefix) = match place {
+            TokenPlace::Header { name, prefix } => ("header", name.to_string(), prefix),
+            TokenPlace::Query { name, prefix } => ("query", name.to_string(), prefix),
+            TokenPlace::Cookie { name, prefix } => ("cookie", name.to_string(), prefix),
+        };
+        Self { place: place.to_owned(), name, prefix: prefix.to_string() }
+    }
+}
+
+impl From<&JwtSettings> for crate::JwtSettings {
+    fn from(settings: &JwtSettings) -> Self {
+        Self {
+            issuer: settings.issuer.as_deref().map(ToOwned::to_owned),
+            audiences: settings.audiences.iter().map(ToString::to_string).collect(),
+            clock_skew_s: settings.clock_skew_s,
+            require_exp: settings.require_exp,
+            claims_to_headers: settings.claims_to_headers.iter().map(ClaimHeader::from).collect(),
+            token: (&settings.token).into(),
+            forward: settings.forward,
+        }
+    }
+}
+
+impl From<&ClaimToHeader> for ClaimHeader {
+    fn from(spec: &ClaimToHeader) -> Self {
+        Self { claim: spec.claim.to_string(), header: spec.header.to_string() }
+    }
+}

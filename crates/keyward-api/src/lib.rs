@@ -1,0 +1,51 @@
+//! The admin contract: the world file, the descriptions of every noun, the route table, problems, and a client.
+//!
+//! The same field names stand in a world file and in the admin API. Descriptions are read strictly, and every
+//! problem with one is reported with its place. What is read becomes the model's `*Spec` types; there is no use
+//! case and no I/O here other than the client's.
+
+mod accounts;
+mod answers;
+mod apis;
+mod applications;
+mod brief;
+mod client;
+mod consumers;
+mod credentials;
+mod document;
+mod dollar;
+mod explain;
+mod gateways;
+mod grants;
+mod groups;
+mod jwt;
+mod noun;
+mod operations;
+mod problem;
+mod read;
+mod routes;
+mod services;
+mod text;
+mod world;
+
+pub use accounts::Account;
+pub use answers::{
+    Answer, Applied, Credential, Deleted, JwtSettings, List, Mention, Minted, Revealed, Revoked, Stored,
+    Warning,
+};
+pub use apis::{Api, Parameter, ParameterTarget, Signature, StageBinding};
+pub use applications::Application;
+pub use client::{Call, Client, ClientError, Resource};
+pub use consumers::{ApiKey, Consumer, Source};
+pub use credentials::{KeyPair, Opaque};
+pub use explain::{EXPLAIN_PARAMETERS, Explanation, NearMiss, Permitted, WHO_CAN_PARAMETERS};
+pub use gateways::{Gateway, Limits};
+pub use grants::{Grant, Grantee};
+pub use groups::{Group, Member};
+pub use jwt::{ClaimHeader, IdentityClaim, Jwt, Token};
+pub use noun::Described;
+pub use operations::OperationName;
+pub use problem::{FieldProblem, PROBLEM_JSON, Problem};
+pub use routes::{Action, Method, Route};
+pub use services::{Auth, AuthHeader, Endpoint, Service, Timeouts};
+pub use world::{WorldFile, write_json, write_yaml};

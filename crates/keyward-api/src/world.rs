@@ -1,0 +1,133 @@
+//! The world file: reading it, and writing one.
+
+use std::collections::BTreeSet;
+
+use keyward_model::{Located, Noun, World};
+
+use crate::FieldProblem;
+use crate::document::{Doubled, Node, SyntaxError};
+use crate::dollar::Dollars;
+use crate::read::{Item, Reader, Shape};
+use crate::{accounts, apis, applications, brief, consumers, gateways, grants, groups, services};
+
+/// A world file that was read: what it says, and where each part of it stands.
+#[derive(Clone, Debug)]
+pub struct WorldFile {
+    /// What it says.
+    pub world: World,
+    document: Node,
+}
+
+const SHAPE: Shape = Shape {
+    noun: "a world file",
+    allowed: &[
+        "version",
+        "accounts",
+        "gateways",
+        "services",
+        "apis",
+        "applications",
+        "consumers",
+        "groups",
+        "grants",
+    ],
+    later: &["secrets", "plugins", "limits", "operators", "budgets"],
+};
+
+impl WorldFile {
+    /// Reads a world file: YAML, or the JSON that is YAML too. `environment` looks up `${NAME}`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file, in its order; never empty.
+    pub fn parse(
+        text: &str,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Vec<FieldProblem>> {
+        Self::read(Node::from_yaml(text), environment)
+    }
+
+    /// Reads a world file in JSON. Problems have paths and no positions.
+    ///
+    /// # Errors
+    /// As [`WorldFile::parse`].
+    pub fn parse_json(
+        text: &[u8],
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Vec<FieldProblem>> {
+        Self::read(Node::from_json(text), environment)
+    }
+
+    fn read(
+        document: Result<Node, SyntaxError>,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Vec<FieldProblem>> {
+        let document = document.map_err(|error| vec![FieldProblem::from(error)])?;
+        let reader = Reader::new(Dollars::World(environment));
+        let world = read_world(&reader.root(&document));
+        let problems = reader.into_problems();
+        match world {
+            Some(world) if problems.is_empty() => Ok(Self { world, document }),
+            _ => Err(problems),
+        }
+    }
+
+    /// The same problem with the line and column of its path in this file.
+    #[must_use]
+    pub fn locate(&self, problem: &FieldProblem) -> FieldProblem {
+        let place = self.document.locate(&problem.path);
+        FieldProblem { line: place.line, column: place.column, ..problem.clone() }
+    }
+}
+
+/// Writes a world as a file that reads back as the same world. Fields that have their default are left out.
+///
+/// # Errors
+/// The text of why it cannot be written.
+pub fn write_yaml(world: &World) -> Result<String, String> {
+    let node = brief::world(world)?;
+    serde_saphyr::to_string(&Doubled(&node)).map_err(|error| error.to_string())
+}
+
+/// Writes a world as JSON for the admin API, secret values included: what `keyward apply` sends.
+///
+/// # Errors
+/// The text of why it cannot be written.
+pub fn write_json(world: &World) -> Result<String, String> {
+    let node = brief::world(world)?;
+    serde_json::to_string(&Doubled(&node)).map_err(|error| error.to_string())
+}
+
+fn read_world(root: &Item<'_>) -> Option<World> {
+    let fields = root.fields(&SHAPE)?;
+    let version = fields.required("version", |item| match item.number(1..=u64::MAX)? {
+        1 => Some(()),
+        other => item.wrong(format_args!("version `{other}` is not known; this version reads 1")),
+    });
+    let named = |noun: &Noun| fields.has(noun.plural());
+    fields.refuse_empty_lists(Noun::ALL.iter().map(|noun| noun.plural()));
+    let nouns: BTreeSet<Noun> = Noun::ALL.into_iter().filter(named).collect();
+    let accounts = fields.or("accounts", Vec::new(), |item| entries(item, accounts::read));
+    let gateways = fields.or("gateways", Vec::new(), |item| entries(item, gateways::read));
+    let services = fields.or("services", Vec::new(), |item| entries(item, services::read));
+    let apis = fields.or("apis", Vec::new(), |item| entries(item, apis::read));
+    let applications = fields.or("applications", Vec::new(), |item| entries(item, applications::read));
+    let consumers = fields.or("consumers", Vec::new(), |item| entries(item, consumers::read));
+    let groups = fields.or("groups", Vec::new(), |item| entries(item, groups::read));
+    let grants = fields.or("grants", Vec::new(), |item| entries(item, grants::read));
+    version?;
+    Some(World {
+        nouns,
+        accounts: accounts?,
+        gateways: gateways?,
+        services: services?,
+        apis: apis?,
+        applications: applications?,
+        consumers: consumers?,
+        groups: groups?,
+        grants: grants?,
+    })
+}
+
+fn entries<T>(item: &Item<'_>, read: impl Fn(&Item<'_>) -> Option<T>) -> Option<Vec<Located<T>>> {
+    item.list(|item| read(item).map(|value| item.located(value)))
+}

@@ -1,0 +1,233 @@
+//! The way in.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use arc_swap::ArcSwap;
+use keyward_access::Snapshot;
+use keyward_model::{Name, Revision, World};
+use keyward_store::{Store, StoreOptions};
+use tokio::task::JoinHandle;
+
+use crate::shared::Shared;
+use crate::writer::{Work, Writes};
+use crate::{
+    Accounts, Actor, Apis, Applications, Applied, ApplyOptions, Clock, Consumers, ControlError, Credentials,
+    ErrorKind, Gateways, Grants, Groups, Minter, Random, Services, load, writer,
+};
+
+/// How a node's control is set up.
+pub struct ControlOptions {
+    /// The node's data folder; made if it is not there.
+    pub data_dir: PathBuf,
+    /// A store elsewhere (PostgreSQL); absent: SQLite in the data folder. This version takes none.
+    pub store_url: Option<String>,
+    /// The master key file; absent: `master.key` in the data folder, made on first start.
+    pub master_key_file: Option<PathBuf>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Where ids and secrets come from: [`SystemRandom`](crate::SystemRandom).
+    pub random: Arc<dyn Random>,
+    /// The node's own listeners, refused as endpoints of services. More can be told by [`Control::add_own_listeners`].
+    pub own_listeners: Vec<SocketAddr>,
+}
+
+/// The use cases of one node. Cheap to clone; every clone speaks to the same writer.
+#[derive(Clone)]
+pub struct Control {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Arc<Store>,
+    shared: Arc<Shared>,
+    snapshots: Arc<ArcSwap<Snapshot>>,
+    quarantined: Vec<String>,
+    /// `None` once closed.
+    writes: Mutex<Option<Writes>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Control {
+    /// Opens (or makes) the store, loads it, and starts the writer on the runtime that this is called on.
+    ///
+    /// # Errors
+    /// The store cannot be opened: another process has it, its master key is missing or another one, or it is damaged.
+    pub async fn open(options: ControlOptions) -> Result<Self, ControlError> {
+        let store = Store::open(StoreOptions {
+            data_dir: options.data_dir,
+            url: options.store_url,
+            master_key_file: options.master_key_file,
+        })
+        .await?;
+        let shared = Arc::new(Shared {
+            clock: options.clock,
+            digest_key: store.digest_key().clone(),
+            store_id: store.id(),
+            own_listeners: RwLock::new(options.own_listeners),
+        });
+        let mut minter = Minter::new(options.random);
+        load::seed(&store, &mut minter, shared.now()).await?;
+        let loaded = load::snapshot(&store, &shared).await?;
+        let store = Arc::new(store);
+        let snapshots = Arc::new(ArcSwap::from_pointee(loaded.snapshot));
+        let (writes, writer) =
+            writer::start(Arc::clone(&store), Arc::clone(&shared), Arc::clone(&snapshots), minter);
+        let inner = Inner {
+            store,
+            shared,
+            snapshots,
+            quarantined: loaded.quarantined,
+            writes: Mutex::new(Some(writes)),
+            writer: Mutex::new(Some(writer)),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The Snapshot in effect, replaced as a whole by every write before that write is answered.
+    pub fn snapshots(&self) -> Arc<ArcSwap<Snapshot>> {
+        Arc::clone(&self.inner.snapshots)
+    }
+
+    /// The revision in effect.
+    pub fn revision(&self) -> Revision {
+        self.inner.snapshots.load().revision()
+    }
+
+    /// What could not be loaded at the start, in words: left out, so that the rest works.
+    pub fn quarantined(&self) -> &[String] {
+        &self.inner.quarantined
+    }
+
+    /// Does the store take writes? For readiness.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn ready(&self) -> Result<(), ControlError> {
+        Ok(self.inner.store.takes_writes()?)
+    }
+
+    /// Tells of listeners whose addresses were not known at the start (port 0).
+    pub fn add_own_listeners(&self, listeners: &[SocketAddr]) {
+        let mut own = self.inner.shared.own_listeners.write().unwrap_or_else(PoisonError::into_inner);
+        own.extend_from_slice(listeners);
+    }
+
+    /// Makes what `world` names so, in one transaction. Applying twice changes nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) or [`Conflict`](crate::ErrorKind::Conflict) with every problem and its place;
+    /// nothing is changed then.
+    pub async fn apply(
+        &self,
+        actor: &Actor,
+        world: World,
+        options: ApplyOptions,
+    ) -> Result<Applied, ControlError> {
+        crate::apply::apply(self, actor, world, options).await
+    }
+
+    /// Everything of these accounts (none: of all), without secret values, such that applying it changes nothing.
+    ///
+    /// # Errors
+    /// An account does not exist, or the store does not answer.
+    pub async fn export(&self, actor: &Actor, accounts: Vec<Name>) -> Result<World, ControlError> {
+        crate::export::export(self, actor, accounts).await
+    }
+
+    /// Stops after the writes that wait, and lets go of the data folder. Decisions go on from the last Snapshot.
+    pub async fn close(&self) {
+        let writes = self.inner.writes.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(writes);
+        let writer = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer
+            && let Err(error) = writer.await
+        {
+            tracing::error!(%error, "the writer did not end as it should");
+        }
+        self.inner.store.close().await;
+    }
+
+    /// What can be done with accounts.
+    pub fn accounts(&self) -> Accounts<'_> {
+        Accounts { control: self }
+    }
+
+    /// What can be done with gateways.
+    pub fn gateways(&self) -> Gateways<'_> {
+        Gateways { control: self }
+    }
+
+    /// What can be done with services.
+    pub fn services(&self) -> Services<'_> {
+        Services { control: self }
+    }
+
+    /// What can be done with APIs.
+    pub fn apis(&self) -> Apis<'_> {
+        Apis { control: self }
+    }
+
+    /// What can be done with applications.
+    pub fn applications(&self) -> Applications<'_> {
+        Applications { control: self }
+    }
+
+    /// What can be done with consumers.
+    pub fn consumers(&self) -> Consumers<'_> {
+        Consumers { control: self }
+    }
+
+    /// What can be done with credentials, whoever's they are.
+    pub fn credentials(&self) -> Credentials<'_> {
+        Credentials { control: self }
+    }
+
+    /// What can be done with groups.
+    pub fn groups(&self) -> Groups<'_> {
+        Groups { control: self }
+    }
+
+    /// What can be done with grants.
+    pub fn grants(&self) -> Grants<'_> {
+        Grants { control: self }
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    pub(crate) fn now(&self) -> keyward_model::Timestamp {
+        self.inner.shared.now()
+    }
+
+    /// Runs `work` as one write: see [`Writes::write`].
+    pub(crate) async fn write<T, F>(
+        &self,
+        actor: &Actor,
+        action: &'static str,
+        work: F,
+    ) -> Result<(T, Revision), ControlError>
+    where
+        F: for<'j, 's> FnOnce(&'j mut crate::job::Job<'s>) -> Work<'j, T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let writes = self.inner.writes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match writes {
+            Some(writes) => writes.write(actor, action, work).await,
+            None => Err(ControlError::new(
+                ErrorKind::StoreUnavailable,
+                "writer_stopped",
+                "this node is stopping and takes no more writes",
+            )),
+        }
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Control(…)")
+    }
+}

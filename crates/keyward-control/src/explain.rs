@@ -1,0 +1,156 @@
+//! Asking before the fact: would this be permitted, and who may do it?
+
+use keyward_access::{Basis, Explanation, Question};
+use keyward_model::{
+    ApiId, AppKey, CallerId, CallerKind, CredentialId, DenyReason, GatewayId, GrantId, Name, Revision, Stage,
+    Timestamp,
+};
+
+use crate::{Actor, Control, ControlError, ErrorKind, ObjectRef};
+
+/// What an operator asks, by names or ids.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// At which gateway.
+    pub gateway: ObjectRef<GatewayId>,
+    /// Which API.
+    pub api: ObjectRef<ApiId>,
+    /// Where to look for an API that is not in the account named first; absent: nowhere.
+    pub api_else: Option<ObjectRef<ApiId>>,
+    /// Which stage.
+    pub stage: Stage,
+    /// Method, and path below the base path; absent: at least one operation.
+    pub operation: Option<(String, String)>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Of whom an operator asks.
+#[derive(Clone, Debug)]
+pub enum AskedCaller {
+    /// Nobody in particular.
+    Anyone,
+    /// A caller, by whichever of its credentials.
+    Caller(CallerKind, ObjectRef<CallerId>),
+    /// The holder of this key pair, by it.
+    AppKey(AppKey),
+}
+
+/// What would be decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explained {
+    /// The configuration that it follows from.
+    pub revision: Revision,
+    /// The grant that a permit rests on (`None`: the API admits anyone), or the reason of the denial.
+    pub decision: Result<Option<GrantId>, DenyReason>,
+    /// The grant that a permit rests on, or that came nearest.
+    pub grant: Option<GrantId>,
+    /// The grants that do not permit it, those that come nearest first: which, why, and why in words.
+    pub near_misses: Vec<(GrantId, DenyReason, String)>,
+}
+
+/// A caller that would be permitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PermittedCaller {
+    /// Who.
+    pub id: CallerId,
+    /// Its name.
+    pub name: Name,
+    /// Its account's name.
+    pub account: Name,
+    /// The grant that it rests on.
+    pub grant: GrantId,
+}
+
+impl Control {
+    /// Would this be permitted, and why? Decided by the same code that decides requests, on the Snapshot in effect.
+    ///
+    /// # Errors
+    /// Something that is named does not exist.
+    pub async fn explain(&self, actor: &Actor, ask: Ask, of: AskedCaller) -> Result<Explained, ControlError> {
+        let (caller, credential) = self.asked_caller(actor, of).await?;
+        let question = self.question(actor, ask, caller, credential).await?;
+        let snapshot = self.snapshots().load_full();
+        let Explanation { decision, grant, near_misses } = keyward_access::explain(&snapshot, &question);
+        Ok(Explained {
+            revision: snapshot.revision(),
+            decision: decision.map(|basis| match basis {
+                Basis::Anyone => None,
+                Basis::Grant(grant) => Some(grant),
+            }),
+            grant,
+            near_misses: near_misses.into_iter().map(|miss| (miss.grant, miss.reason, miss.detail)).collect(),
+        })
+    }
+
+    /// Everybody who would be permitted this, in id order. Reads every caller.
+    ///
+    /// # Errors
+    /// Something that is named does not exist.
+    pub async fn who_can(
+        &self,
+        actor: &Actor,
+        ask: Ask,
+    ) -> Result<(Revision, Vec<PermittedCaller>), ControlError> {
+        let question = self.question(actor, ask, None, None).await?;
+        let snapshot = self.snapshots().load_full();
+        let permitted =
+            keyward_access::who_can(&snapshot, &question).into_iter().filter_map(|(entry, grant)| {
+                let account = snapshot.account(entry.account())?;
+                Some(PermittedCaller {
+                    id: entry.id(),
+                    name: entry.name().clone(),
+                    account: account.name.clone(),
+                    grant,
+                })
+            });
+        let permitted = permitted.collect();
+        Ok((snapshot.revision(), permitted))
+    }
+
+    async fn asked_caller(
+        &self,
+        actor: &Actor,
+        of: AskedCaller,
+    ) -> Result<(Option<CallerId>, Option<CredentialId>), ControlError> {
+        Ok(match of {
+            AskedCaller::Anyone => (None, None),
+            AskedCaller::Caller(CallerKind::Application, of) => {
+                (Some(self.applications().get(actor, of).await?.id), None)
+            }
+            AskedCaller::Caller(CallerKind::Consumer, of) => {
+                (Some(self.consumers().get(actor, of).await?.id), None)
+            }
+            AskedCaller::AppKey(app_key) => {
+                let credential = self.credentials().find_app_key(actor, &app_key).await?;
+                (Some(credential.caller), Some(credential.id))
+            }
+        })
+    }
+
+    async fn question(
+        &self,
+        actor: &Actor,
+        ask: Ask,
+        caller: Option<CallerId>,
+        credential: Option<CredentialId>,
+    ) -> Result<Question, ControlError> {
+        let api = match (self.apis().get(actor, ask.api).await, ask.api_else) {
+            (Err(error), Some(elsewhere)) if error.kind() == ErrorKind::NotFound => {
+                // What the operator named is told, not where else was looked.
+                self.apis().get(actor, elsewhere).await.map_err(|_| error)?
+            }
+            (found, _) => found?,
+        };
+        let gateway = self.gateways().get(actor, ask.gateway).await?;
+        Ok(Question {
+            gateway: gateway.id,
+            api: api.id,
+            stage: ask.stage,
+            operation: ask.operation,
+            caller,
+            credential,
+            at: ask.at,
+        })
+    }
+}

@@ -1,0 +1,387 @@
+//! One write under way: what it changes, and the Snapshot that follows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use keyward_access::{CompileError, ObjectId, ProblemKind, Snapshot, SnapshotUpdate};
+use keyward_model::{
+    CallerId, Credential, Grant, GrantId, Grantee, Group, GroupId, Place, Revision, Timestamp, World,
+};
+use keyward_store::{AuditEntry, Record, RecordId, StoreError, Touch, WriteTx};
+use serde_json::{Value, json};
+
+use crate::gather::Gather;
+use crate::plan::{Owner, Plan, PlanContext, Removal, Step, account_of, describe, plan, removal};
+use crate::shared::Shared;
+use crate::{ControlError, ErrorKind, Minter, Problem};
+
+/// The transaction of a batch of writes, and the write among them that is under way.
+pub(crate) struct Job<'s> {
+    tx: WriteTx<'s>,
+    shared: &'s Shared,
+    pub(crate) minter: &'s mut Minter,
+    /// With what earlier writes of the batch changed.
+    snapshot: Arc<Snapshot>,
+    changed: bool,
+    sound: bool,
+    current: Current,
+}
+
+/// The write under way.
+#[derive(Default)]
+struct Current {
+    actor: String,
+    action: &'static str,
+    at: Option<Timestamp>,
+    audit: Vec<AuditEntry>,
+    dirty: Dirty,
+    places: Vec<(RecordId, Place)>,
+    dry_run: bool,
+}
+
+/// What a write touched, as the Snapshot counts.
+#[derive(Default)]
+struct Dirty {
+    /// Accounts, gateways, services and APIs; and whether they are gone.
+    single: BTreeMap<RecordId, bool>,
+    /// Callers, also where only a credential of theirs was touched; and whether they are gone.
+    callers: BTreeMap<CallerId, bool>,
+    /// Groups, also where only a member was touched; and whether they are gone.
+    groups: BTreeMap<GroupId, bool>,
+    grants: BTreeMap<GrantId, DirtyGrant>,
+}
+
+/// A grant as it is now, or whom it was for.
+enum DirtyGrant {
+    There(Box<Grant>),
+    Gone(Grantee),
+}
+
+impl<'s> Job<'s> {
+    pub(crate) fn new(
+        tx: WriteTx<'s>,
+        shared: &'s Shared,
+        minter: &'s mut Minter,
+        snapshot: Arc<Snapshot>,
+    ) -> Self {
+        Self { tx, shared, minter, snapshot, changed: false, sound: true, current: Current::default() }
+    }
+
+    /// The moment at which everything of this write happens.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.current.at.unwrap_or_else(|| self.shared.now())
+    }
+
+    /// What can be read, with what was written so far.
+    pub(crate) fn gather(&mut self) -> Gather<'_> {
+        Gather::new(self.tx.reads())
+    }
+
+    /// Compile, but keep nothing.
+    pub(crate) fn only_try(&mut self) {
+        self.current.dry_run = true;
+    }
+
+    /// Plans what makes everything as `world` says, from what `existing` has.
+    pub(crate) fn plan(
+        &mut self,
+        existing: crate::plan::Existing,
+        world: &World,
+        prune: bool,
+        must_create: bool,
+        target: Option<RecordId>,
+    ) -> Result<Plan, ControlError> {
+        let own_listeners = self.shared.own_listeners();
+        let context = PlanContext {
+            now: self.now(),
+            digest_key: &self.shared.digest_key,
+            own_listeners: &own_listeners,
+            prune,
+            must_create,
+            target,
+        };
+        plan(existing, world, &context, self.minter).map_err(ControlError::from)
+    }
+
+    /// Does what was planned.
+    pub(crate) async fn execute(&mut self, plan: &mut Plan) -> Result<(), ControlError> {
+        self.current.places.extend(plan.objects.iter().cloned());
+        for step in std::mem::take(&mut plan.steps) {
+            self.step(step).await?;
+        }
+        Ok(())
+    }
+
+    /// Plans the removal of an object, of which `existing` has everything that concerns it, and does it unless it is only tried.
+    pub(crate) async fn remove(
+        &mut self,
+        existing: &crate::plan::Existing,
+        id: RecordId,
+        label: String,
+        dry_run: bool,
+    ) -> Result<Removal, ControlError> {
+        let mut removal = removal(existing, id).map_err(|users| ControlError::in_use(label, users))?;
+        removal.steps.sort_by_key(Step::rank);
+        if !dry_run {
+            for step in std::mem::take(&mut removal.steps) {
+                self.step(step).await?;
+            }
+        }
+        Ok(removal)
+    }
+
+    pub(crate) async fn step(&mut self, step: Step) -> Result<(), ControlError> {
+        match step {
+            Step::Put { record, before } => {
+                self.tx.put(&record).await?;
+                let touch = if before.is_some() { Touch::Changed } else { Touch::Created };
+                let detail = json!({"before": before, "after": describe(&record)});
+                self.audit(touch, &record.id(), account_of(&record), &detail);
+                self.current.dirty.put(&record);
+            }
+            Step::Delete { id, owner, account, before } => {
+                self.tx.delete(&id).await?;
+                self.audit(Touch::Deleted, &id, account, &json!({"before": before, "after": null}));
+                self.current.dirty.delete(&id, owner);
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes something in the audit, whether or not anything changes.
+    pub(crate) fn audit(
+        &mut self,
+        touch: Touch,
+        id: &RecordId,
+        account: Option<keyward_model::AccountId>,
+        detail: &Value,
+    ) {
+        self.current.audit.push(AuditEntry {
+            actor: self.current.actor.clone(),
+            action: self.current.action,
+            touch,
+            noun: id.noun(),
+            object: id.to_string(),
+            account,
+            detail: detail.to_string(),
+        });
+    }
+
+    pub(crate) async fn begin(&mut self, actor: String, action: &'static str) -> Result<(), ControlError> {
+        let at = self.shared.now();
+        self.current = Current { actor, action, at: Some(at), ..Current::default() };
+        let begun = self.tx.begin_change(at).await;
+        self.sound &= begun.is_ok();
+        Ok(begun?)
+    }
+
+    /// Ends the write: keeps it, with its revision, if it worked and compiles; else undoes it, and only it.
+    pub(crate) async fn end(&mut self, worked: Result<(), ControlError>) -> Result<Revision, ControlError> {
+        let kept = match worked {
+            Ok(()) => self.keep().await,
+            Err(error) => Err(error),
+        };
+        if kept.is_err() || self.current.dry_run {
+            let abandoned = self.tx.abandon_change().await;
+            self.sound &= abandoned.is_ok();
+            abandoned?;
+        }
+        kept
+    }
+
+    async fn keep(&mut self) -> Result<Revision, ControlError> {
+        let mut revision = self.shared.revision(self.tx.revision());
+        let updates = self.updates().await?;
+        let mut snapshot = None;
+        if !updates.is_empty() {
+            let next = self.shared.revision(revision.number.saturating_add(1));
+            let compiled = self.snapshot.apply(next, &updates).map_err(|error| self.refusal(error))?;
+            if self.current.dry_run {
+                return Ok(revision);
+            }
+            revision = next;
+            snapshot = Some(compiled);
+        }
+        if !self.current.dry_run {
+            let audit = std::mem::take(&mut self.current.audit);
+            self.tx.end_change(audit).await?;
+        }
+        if let Some(snapshot) = snapshot {
+            self.snapshot = Arc::new(snapshot);
+            self.changed = true;
+        }
+        Ok(revision)
+    }
+
+    /// Can further writes join this transaction?
+    pub(crate) fn is_sound(&self) -> bool {
+        self.sound
+    }
+
+    /// Commits; the Snapshot to be published, if anything changed.
+    pub(crate) async fn commit(self) -> Result<Option<Arc<Snapshot>>, ControlError> {
+        if !self.sound {
+            let text = "the store failed in the middle of a write; nothing of it was kept: try again";
+            return Err(ControlError::new(ErrorKind::StoreUnavailable, "store_unavailable", text));
+        }
+        self.tx.commit().await?;
+        Ok(self.changed.then_some(self.snapshot))
+    }
+
+    /// The Snapshot's part of what was touched, as it stands in the store now.
+    async fn updates(&mut self) -> Result<Vec<SnapshotUpdate>, ControlError> {
+        let dirty = std::mem::take(&mut self.current.dirty);
+        let mut updates = Vec::new();
+        for (id, gone) in dirty.single {
+            updates.extend(self.single_update(id, gone).await?);
+        }
+        let (gone, there): (Vec<_>, Vec<_>) = dirty.callers.into_iter().partition(|(_, gone)| *gone);
+        updates.extend(gone.into_iter().map(|(id, _)| SnapshotUpdate::RemoveCaller(id)));
+        let there: Vec<CallerId> = there.into_iter().map(|(id, _)| id).collect();
+        updates.extend(self.caller_updates(&there).await?);
+        let (gone, there): (Vec<_>, Vec<_>) = dirty.groups.into_iter().partition(|(_, gone)| *gone);
+        updates.extend(gone.into_iter().map(|(id, _)| SnapshotUpdate::RemoveGroup(id)));
+        let there: Vec<GroupId> = there.into_iter().map(|(id, _)| id).collect();
+        updates.extend(self.group_updates(&there).await?);
+        updates.extend(dirty.grants.into_iter().map(|(id, grant)| match grant {
+            DirtyGrant::There(grant) => SnapshotUpdate::UpsertGrant(*grant),
+            DirtyGrant::Gone(grantee) => SnapshotUpdate::RemoveGrant { id, grantee },
+        }));
+        Ok(updates)
+    }
+
+    async fn single_update(
+        &mut self,
+        id: RecordId,
+        gone: bool,
+    ) -> Result<Option<SnapshotUpdate>, StoreError> {
+        if gone {
+            return Ok(match id {
+                RecordId::Account(id) => Some(SnapshotUpdate::RemoveAccount(id)),
+                RecordId::Gateway(id) => Some(SnapshotUpdate::RemoveGateway(id)),
+                RecordId::Service(id) => Some(SnapshotUpdate::RemoveService(id)),
+                RecordId::Api(id) => Some(SnapshotUpdate::RemoveApi(id)),
+                _ => None,
+            });
+        }
+        Ok(match self.tx.reads().record(&id).await? {
+            Some(Record::Account(account)) => Some(SnapshotUpdate::UpsertAccount(account)),
+            Some(Record::Gateway(gateway)) => Some(SnapshotUpdate::UpsertGateway(gateway)),
+            Some(Record::Service(service)) => Some(SnapshotUpdate::UpsertService(service)),
+            Some(Record::Api(api)) => Some(SnapshotUpdate::UpsertApi(Box::new(api))),
+            _ => None,
+        })
+    }
+
+    async fn caller_updates(&mut self, ids: &[CallerId]) -> Result<Vec<SnapshotUpdate>, StoreError> {
+        let mut reads = self.tx.reads();
+        let callers = reads.callers(ids).await?;
+        let mut credentials: BTreeMap<CallerId, Vec<Credential>> = BTreeMap::new();
+        for found in reads.credentials_of(ids).await? {
+            match reads.open(&found.object) {
+                Ok(record) => credentials.entry(found.object.caller).or_default().push(record.credential),
+                Err(error) => tracing::warn!(%error, "a credential cannot be read"),
+            }
+        }
+        let update = |caller: keyward_model::Caller| {
+            let credentials = credentials.remove(&caller.id).unwrap_or_default();
+            SnapshotUpdate::UpsertCaller { caller, credentials }
+        };
+        Ok(callers.into_iter().map(|found| found.object).map(update).collect())
+    }
+
+    async fn group_updates(&mut self, ids: &[GroupId]) -> Result<Vec<SnapshotUpdate>, StoreError> {
+        let mut reads = self.tx.reads();
+        let groups = reads.groups(ids).await?;
+        let mut members = reads.members_of(ids).await?;
+        let update = |group: Group| {
+            let members = members.remove(&group.id).unwrap_or_default();
+            SnapshotUpdate::UpsertGroup(Group { members, ..group })
+        };
+        Ok(groups.into_iter().map(|found| found.object).map(update).collect())
+    }
+
+    /// What does not compile, at the places where it was described.
+    fn refusal(&self, error: CompileError) -> ControlError {
+        let places: BTreeMap<RecordId, &Place> =
+            self.current.places.iter().map(|(id, place)| (*id, place)).collect();
+        let mut seen = BTreeSet::new();
+        let mut problems = Vec::new();
+        for problem in error.problems {
+            let object = record_of(problem.object);
+            let place = object.and_then(|id| places.get(&id)).map(|place| (*place).clone());
+            if seen.insert(problem.text.clone()) {
+                let (kind, code) = match problem.kind {
+                    ProblemKind::Conflict => (ErrorKind::Conflict, "conflict"),
+                    ProblemKind::UnknownReference => (ErrorKind::NotFound, "reference_unknown"),
+                    ProblemKind::InUse => (ErrorKind::InUse, "in_use"),
+                    ProblemKind::Invalid => (ErrorKind::Invalid, "invalid"),
+                };
+                problems.push(Problem::new(kind, code, place.unwrap_or_default(), problem.text));
+            }
+        }
+        ControlError::from(problems)
+    }
+}
+
+impl Dirty {
+    fn put(&mut self, record: &Record) {
+        match record {
+            Record::Caller(caller) => {
+                self.callers.insert(caller.id, false);
+            }
+            Record::Credential(record) => {
+                self.callers.entry(record.credential.caller).or_insert(false);
+            }
+            Record::Group(group) => {
+                self.groups.insert(group.id, false);
+            }
+            Record::Member(group, _) => {
+                self.groups.entry(*group).or_insert(false);
+            }
+            Record::Grant(grant) => {
+                self.grants.insert(grant.id, DirtyGrant::There(Box::new(grant.clone())));
+            }
+            Record::Account(_) | Record::Gateway(_) | Record::Service(_) | Record::Api(_) => {
+                self.single.insert(record.id(), false);
+            }
+        }
+    }
+
+    fn delete(&mut self, id: &RecordId, owner: Owner) {
+        match (id, owner) {
+            (RecordId::Caller(caller), _) => {
+                self.callers.insert(*caller, true);
+            }
+            (RecordId::Credential(_), Owner::Caller(caller)) => {
+                self.callers.entry(caller).or_insert(false);
+            }
+            (RecordId::Group(group), _) => {
+                self.groups.insert(*group, true);
+            }
+            (RecordId::Member(group, _), _) => {
+                self.groups.entry(*group).or_insert(false);
+            }
+            (RecordId::Grant(grant), Owner::Grantee(grantee)) => {
+                self.grants.insert(*grant, DirtyGrant::Gone(grantee));
+            }
+            (RecordId::Credential(_) | RecordId::Grant(_), _) => {}
+            (RecordId::Account(_) | RecordId::Gateway(_) | RecordId::Service(_) | RecordId::Api(_), _) => {
+                self.single.insert(*id, true);
+            }
+        }
+    }
+}
+
+/// The record that a problem of the Snapshot is about.
+fn record_of(object: ObjectId) -> Option<RecordId> {
+    Some(match object {
+        ObjectId::Account(id) => RecordId::Account(id),
+        ObjectId::Gateway(id) => RecordId::Gateway(id),
+        ObjectId::Service(id) => RecordId::Service(id),
+        ObjectId::Api(id) => RecordId::Api(id),
+        ObjectId::Caller(id) | ObjectId::Credential(id, _) => RecordId::Caller(id),
+        ObjectId::Group(id) => RecordId::Group(id),
+        ObjectId::Grant(id) => RecordId::Grant(id),
+    })
+}

@@ -1,0 +1,59 @@
+//! Keyward's use cases: what an operator can do, one file per noun.
+//!
+//! [`Control`] is the way in. Every write is one transaction of the store (rows, audit entry, change log, next
+//! revision); the [`Snapshot`](keyward_access::Snapshot) that follows from it is compiled before the commit, so that what
+//! would not compile is refused, and published before the write is answered.
+//!
+//! There is no HTTP here and no wire form: the admin server maps its DTOs to the model's `*Spec` types.
+
+mod accounts;
+mod actor;
+mod apis;
+mod applications;
+mod apply;
+mod clock;
+mod consumers;
+mod control;
+mod credentials;
+mod error;
+mod explain;
+mod export;
+mod gateways;
+mod gather;
+mod grants;
+mod groups;
+mod job;
+mod load;
+mod minter;
+mod object;
+mod page;
+mod plan;
+mod reference;
+mod services;
+mod shared;
+mod views;
+mod writer;
+mod written;
+
+pub use accounts::{AccountView, Accounts};
+pub use actor::Actor;
+pub use apis::{ApiView, Apis};
+pub use applications::{ApplicationView, Applications};
+pub use apply::{Applied, ApplyOptions, CompiledWorld, Touched, compile_world};
+pub use clock::{Clock, SystemClock};
+pub use consumers::{ConsumerView, Consumers};
+pub use control::{Control, ControlOptions};
+pub use credentials::{CredentialChange, CredentialView, Credentials, Revealed};
+pub use error::{ControlError, ErrorKind, Problem, User};
+pub use explain::{Ask, AskedCaller, Explained, PermittedCaller};
+pub use gateways::{GatewayView, Gateways};
+pub use grants::{GrantFilter, GrantView, Grants, Revoked};
+pub use groups::{GroupView, Groups};
+pub use minter::{Minted, Minter, Random, RandomFailed, SeededRandom, SystemRandom, looks_generated};
+pub use page::{ListFilter, Page};
+pub use reference::ObjectRef;
+pub use services::{ServiceView, Services};
+pub use written::{Created, Deleted, Warning, Written};
+
+/// The name of the account and of the gateway that exist from the start.
+pub const DEFAULT: &str = "default";

@@ -1,0 +1,546 @@
+//! Planning credentials: what is new, what changes, and that nothing belongs to two.
+
+use keyward_model::{
+    AppKey, Caller, Credential, CredentialDigest, CredentialId, HeaderName, IdentityClaim, IdentityClaimSpec,
+    JwkSet, JwtBinding, JwtKeySource, JwtSettings, JwtSpec, KeyPairSpec, Name, Noun, OpaqueSpec, Origin,
+    Place, Plaintext, Proof, Timestamp, TokenPlace,
+};
+use keyward_store::{CredentialRecord, CredentialRow, Record, RecordId, Sealing};
+
+use super::describe::describe_credential;
+use super::{Known, Owner, Planner, Step, Want, What, within};
+use crate::minter::hint;
+use crate::{ErrorKind, Minted};
+
+/// Longest AppSecret, in characters.
+const APP_SECRET_MAX: usize = 256;
+/// Shortest custom API key or AppCode, in characters.
+const OPAQUE_MIN: usize = 16;
+/// Longest custom API key or AppCode, in characters.
+const OPAQUE_MAX: usize = 4_096;
+/// Largest tolerance on the times of a token: a day.
+const CLOCK_SKEW_MAX_S: u32 = 86_400;
+/// Longest name or value of an identity claim, in bytes.
+const CLAIM_MAX: usize = 256;
+
+/// May this be an AppSecret? The error says what may.
+pub(crate) fn check_app_secret(secret: &Plaintext) -> Result<(), String> {
+    let text = secret.expose_secret();
+    if (1..=APP_SECRET_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()) {
+        Ok(())
+    } else {
+        Err(format!("an AppSecret has 1 to {APP_SECRET_MAX} visible ASCII characters, and no blank"))
+    }
+}
+
+/// May this be a custom API key or AppCode? The error says what may.
+pub(crate) fn check_opaque(value: &Plaintext) -> Result<(), String> {
+    let text = value.expose_secret();
+    if (OPAQUE_MIN..=OPAQUE_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()) {
+        Ok(())
+    } else {
+        Err(format!(
+            "a custom value has {OPAQUE_MIN} to {OPAQUE_MAX} visible ASCII characters, and no blank; leave it out to \
+             have one generated"
+        ))
+    }
+}
+
+/// Could this be guessed? Short, or made of few different characters.
+pub(crate) fn is_weak(value: &Plaintext) -> bool {
+    let text = value.expose_secret();
+    let different: std::collections::BTreeSet<u8> = text.bytes().collect();
+    text.len() < OPAQUE_MIN || different.len() < 6
+}
+
+impl Step {
+    pub(crate) fn delete_credential(row: &CredentialRow) -> Self {
+        Self::Delete {
+            id: RecordId::Credential(row.id),
+            owner: Owner::Caller(row.caller),
+            account: Some(row.account),
+            before: describe_credential(row),
+        }
+    }
+}
+
+/// What came of a want: the proof, where it comes from, what is sealed, and what is shown once.
+struct Made {
+    proof: Proof,
+    origin: Origin,
+    sealing: Sealing,
+    hint: Option<String>,
+    /// Label and value of what was generated.
+    minted: Option<(Option<String>, Option<Plaintext>)>,
+}
+
+impl Planner<'_> {
+    pub(super) fn digest(&self, value: &Plaintext) -> CredentialDigest {
+        keyward_access::digest_credential(self.context.digest_key, value.expose_secret().as_bytes())
+    }
+
+    /// A credential that is not there yet.
+    pub(super) fn make_credential(&mut self, want: &Want, caller: &Caller, account: &Name, noun: Noun) {
+        let Some(id) = self.uuid().map(CredentialId::from_uuid) else { return };
+        let made = match &want.what {
+            What::KeyPair { spec, is_default } => self.key_pair(spec, *is_default, None, id, want, noun),
+            What::AppCode(spec) => self.opaque(spec, false, caller, id, want, noun),
+            What::ApiKey(spec) => self.opaque(spec, true, caller, id, want, noun),
+            What::Jwt(spec) => self.jwt(spec, None, caller, id, want),
+        };
+        let Some(made) = made else { return };
+        self.report_minted(&made, id, caller, account);
+        let (enabled, valid_until) = self.state_of(want, noun);
+        let credential = Credential {
+            id,
+            caller: caller.id,
+            enabled,
+            valid_until,
+            origin: made.origin,
+            created: self.context.now,
+            proof: made.proof,
+        };
+        let record =
+            CredentialRecord { account: caller.account, credential, hint: made.hint, sealing: made.sealing };
+        self.put(Record::Credential(record), None);
+    }
+
+    /// A stored credential, of which something may change.
+    pub(super) fn change_credential(
+        &mut self,
+        want: &Want,
+        known: &Known,
+        caller: &Caller,
+        account: &Name,
+        noun: Noun,
+    ) {
+        let id = known.row.id;
+        if known.credential.is_none() && want.leaves(&known.row) {
+            // It does not open, and stays shut; that must not keep its caller from being changed.
+            return;
+        }
+        let made = match &want.what {
+            What::KeyPair { spec, is_default } => {
+                self.key_pair(spec, *is_default, Some(known), id, want, noun)
+            }
+            What::AppCode(spec) | What::ApiKey(spec) => self.kept_opaque(spec, known, caller),
+            What::Jwt(spec) => self.jwt(spec, Some(known), caller, id, want),
+        };
+        let Some(made) = made else { return };
+        self.report_minted(&made, id, caller, account);
+        let (enabled, valid_until) = self.state_of(want, noun);
+        let credential = Credential {
+            id,
+            caller: caller.id,
+            enabled,
+            valid_until,
+            origin: made.origin,
+            created: known.row.created,
+            proof: made.proof,
+        };
+        if known.credential.as_ref() == Some(&credential) && made.sealing == Sealing::Keep {
+            return;
+        }
+        let record = CredentialRecord {
+            account: caller.account,
+            credential,
+            hint: made.hint.or_else(|| known.row.hint.clone()),
+            sealing: made.sealing,
+        };
+        let before = Some(describe_credential(&known.row));
+        self.plan.steps.push(Step::Put { record: Box::new(Record::Credential(record)), before });
+    }
+
+    fn report_minted(&mut self, made: &Made, id: CredentialId, caller: &Caller, account: &Name) {
+        if let Some((label, value)) = &made.minted {
+            self.plan.minted.push(Minted {
+                caller: caller.id,
+                account: account.clone(),
+                caller_name: caller.name.clone(),
+                credential: id,
+                kind: made.proof.kind(),
+                label: label.clone(),
+                value: value.clone(),
+            });
+        }
+    }
+
+    /// Is it enabled, and until when?
+    fn state_of(&mut self, want: &Want, noun: Noun) -> (bool, Option<Timestamp>) {
+        let (enabled, valid_until) = match &want.what {
+            What::KeyPair { spec, .. } => (spec.enabled, spec.valid_until),
+            What::AppCode(spec) | What::ApiKey(spec) => (spec.enabled, spec.valid_until),
+            What::Jwt(spec) => (spec.enabled, spec.valid_until),
+        };
+        if let Some(until) = valid_until.filter(|&until| until <= self.context.now) {
+            let text = format!("this credential ended on {until}, so it proves nothing");
+            self.warn(noun, "already_ended", within(&want.place, "valid_until"), text);
+        }
+        (enabled, valid_until)
+    }
+
+    fn key_pair(
+        &mut self,
+        spec: &KeyPairSpec,
+        is_default: bool,
+        known: Option<&Known>,
+        id: CredentialId,
+        want: &Want,
+        noun: Noun,
+    ) -> Option<Made> {
+        let app_key: AppKey = match (&spec.app_key, known.and_then(|known| known.row.app_key.clone())) {
+            (Some(given), _) => given.clone(),
+            (None, Some(stored)) => stored,
+            (None, None) => {
+                let drawn = self.minter.app_key();
+                self.drawn(drawn)?.parse().ok()?
+            }
+        };
+        if !self.claim_app_key(&app_key, id, &want.place) {
+            return None;
+        }
+        let stored =
+            known.and_then(|known| known.credential.as_ref()).and_then(|credential| {
+                match &credential.proof {
+                    Proof::KeyPair { app_secret, .. } => Some(app_secret),
+                    _ => None,
+                }
+            });
+        let pair = |app_secret: Plaintext| Proof::KeyPair {
+            app_key: app_key.clone(),
+            app_secret,
+            scheme: spec.scheme,
+            is_default,
+        };
+        match (&spec.app_secret, stored, known) {
+            (Some(given), Some(stored), Some(known)) if given == stored => {
+                Some(kept(pair(stored.clone()), known))
+            }
+            (Some(given), ..) => {
+                self.check_given_secret(given, want, noun)?;
+                let minted = spec.app_key.is_none() && known.is_none();
+                Some(Made {
+                    proof: pair(given.clone()),
+                    origin: Origin::Custom,
+                    sealing: Sealing::Set(given.clone()),
+                    hint: None,
+                    minted: minted.then(|| (Some(app_key.to_string()), None)),
+                })
+            }
+            (None, Some(stored), Some(known)) => Some(kept(pair(stored.clone()), known)),
+            (None, None, Some(_)) => {
+                self.unreadable(&want.place, "app_secret");
+                None
+            }
+            (None, _, None) => {
+                let drawn = self.minter.app_secret();
+                let secret = self.drawn(drawn)?;
+                Some(Made {
+                    proof: pair(secret.clone()),
+                    origin: Origin::Generated,
+                    hint: hint(&secret),
+                    sealing: Sealing::Set(secret.clone()),
+                    minted: Some((Some(app_key.to_string()), Some(secret))),
+                })
+            }
+        }
+    }
+
+    fn check_given_secret(&mut self, secret: &Plaintext, want: &Want, noun: Noun) -> Option<()> {
+        let place = within(&want.place, "app_secret");
+        if let Err(text) = check_app_secret(secret) {
+            self.invalid("secret_malformed", place, text);
+            return None;
+        }
+        if is_weak(secret) {
+            let text = "this AppSecret can be guessed: leave it out to have one generated";
+            self.warn(noun, "weak_secret", place, text);
+        }
+        Some(())
+    }
+
+    /// A new API key or AppCode.
+    fn opaque(
+        &mut self,
+        spec: &OpaqueSpec,
+        is_api_key: bool,
+        caller: &Caller,
+        id: CredentialId,
+        want: &Want,
+        noun: Noun,
+    ) -> Option<Made> {
+        let (value, origin) = match &spec.value {
+            Some(given) => {
+                if let Err(text) = check_opaque(given) {
+                    self.invalid("value_malformed", want.place.clone(), text);
+                    return None;
+                }
+                if is_weak(given) {
+                    let text = "this value can be guessed: leave it out to have one generated";
+                    self.warn(noun, "weak_secret", want.place.clone(), text);
+                }
+                (given.clone(), Origin::Custom)
+            }
+            None => {
+                let drawn = if is_api_key { self.minter.api_key() } else { self.minter.app_code() };
+                (self.drawn(drawn)?, Origin::Generated)
+            }
+        };
+        let digest = self.digest(&value);
+        if !self.claim_digest(digest, id, &want.place) {
+            return None;
+        }
+        let keeps_value = self.existing.accounts.get(&caller.account).is_some_and(|account| account.reveal);
+        let generated = origin == Origin::Generated;
+        Some(Made {
+            proof: if is_api_key { Proof::ApiKey { digest } } else { Proof::AppCode { digest } },
+            origin,
+            hint: if generated { hint(&value) } else { None },
+            sealing: if keeps_value { Sealing::Set(value.clone()) } else { Sealing::DigestOnly },
+            minted: generated.then(|| (None, Some(value))),
+        })
+    }
+
+    /// A stored API key or AppCode: its value is what it was.
+    fn kept_opaque(&mut self, spec: &OpaqueSpec, known: &Known, caller: &Caller) -> Option<Made> {
+        let digest = known.row.digest?;
+        let proof =
+            if known.row.kind == "api_key" { Proof::ApiKey { digest } } else { Proof::AppCode { digest } };
+        let keeps_value = self.existing.accounts.get(&caller.account).is_some_and(|account| account.reveal);
+        let mut made = kept(proof, known);
+        if let (Some(value), true, false) = (&spec.value, keeps_value, known.row.is_sealed()) {
+            // The account shows values again since this one was stored.
+            made.sealing = Sealing::Set(value.clone());
+        }
+        Some(made)
+    }
+
+    fn jwt(
+        &mut self,
+        spec: &JwtSpec,
+        known: Option<&Known>,
+        caller: &Caller,
+        id: CredentialId,
+        want: &Want,
+    ) -> Option<Made> {
+        self.check_jwt(&spec.settings, &want.place);
+        let stored =
+            known.and_then(|known| known.credential.as_ref()).and_then(|credential| {
+                match &credential.proof {
+                    Proof::Jwt(binding) => Some((&**binding, credential.origin)),
+                    _ => None,
+                }
+            });
+        let claim_stored = known.and_then(|known| known.row.identity_claim.as_ref());
+        let (identity_claim, claim_minted) =
+            self.identity(spec.identity_claim.as_ref(), claim_stored, &want.place)?;
+        let (jwks, origin, sealing, value) = match (&spec.keys, stored) {
+            (JwtKeySource::Given(_, set), Some((binding, origin))) if *set == binding.jwks => {
+                (binding.jwks.clone(), origin, Sealing::Keep, None)
+            }
+            (JwtKeySource::Given(text, set), _) => {
+                (set.clone(), Origin::Custom, Sealing::Set(text.clone()), None)
+            }
+            (JwtKeySource::Symmetric, Some((binding, Origin::Generated)))
+            | (JwtKeySource::Kept, Some((binding, Origin::Generated))) => {
+                (binding.jwks.clone(), Origin::Generated, Sealing::Keep, None)
+            }
+            (JwtKeySource::Kept, Some((binding, origin))) => {
+                (binding.jwks.clone(), origin, Sealing::Keep, None)
+            }
+            (JwtKeySource::Symmetric, _) => self.new_key_set()?,
+            (JwtKeySource::Kept, None) => {
+                if known.is_some() {
+                    self.unreadable(&want.place, "jwks");
+                } else {
+                    let text = "there is no stored key set to keep: give `jwks`, or `symmetric: true`";
+                    self.invalid("secret_missing", within(&want.place, "jwks"), text);
+                }
+                return None;
+            }
+        };
+        if !self.claim_identity(caller, &identity_claim, id, &want.place) {
+            return None;
+        }
+        let label = format!("{}={}", identity_claim.name, identity_claim.value);
+        let minted = claim_minted || value.is_some();
+        Some(Made {
+            proof: Proof::Jwt(Box::new(JwtBinding { jwks, settings: spec.settings.clone(), identity_claim })),
+            origin,
+            sealing,
+            hint: None,
+            minted: minted.then_some((Some(label), value)),
+        })
+    }
+
+    fn new_key_set(&mut self) -> Option<(JwkSet, Origin, Sealing, Option<Plaintext>)> {
+        let drawn = self.minter.key_set();
+        let (text, set) = self.drawn(drawn)?;
+        Some((set, Origin::Generated, Sealing::Set(text.clone()), Some(text)))
+    }
+
+    /// The claim that names the consumer: the one given, the stored one, or a new one; and whether it is new.
+    fn identity(
+        &mut self,
+        spec: Option<&IdentityClaimSpec>,
+        stored: Option<&IdentityClaim>,
+        place: &Place,
+    ) -> Option<(IdentityClaim, bool)> {
+        let name = spec.map_or("uid", |spec| &*spec.name);
+        let kept = stored.filter(|stored| spec.is_none_or(|spec| spec.name == stored.name));
+        let (claim, is_new) = match (spec.and_then(|spec| spec.value.as_deref()), kept) {
+            (Some(value), _) => (IdentityClaim { name: name.into(), value: value.into() }, false),
+            (None, Some(kept)) => (kept.clone(), false),
+            (None, None) => {
+                let drawn = self.minter.identity();
+                (IdentityClaim { name: name.into(), value: self.drawn(drawn)?.into() }, true)
+            }
+        };
+        let fits = |text: &str| (1..=CLAIM_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
+        if !fits(&claim.name) || !fits(&claim.value) {
+            let text = format!(
+                "name and value of an identity claim have 1 to {CLAIM_MAX} bytes, and no control character"
+            );
+            self.invalid("identity_claim_malformed", within(place, "identity_claim"), text);
+            return None;
+        }
+        Some((claim, is_new))
+    }
+
+    fn check_jwt(&mut self, settings: &JwtSettings, place: &Place) {
+        if settings.clock_skew_s > CLOCK_SKEW_MAX_S {
+            let text = format!("at most {CLOCK_SKEW_MAX_S} seconds, which is a day");
+            self.invalid("clock_skew", within(place, "clock_skew_s"), text);
+        }
+        let mut taken: Vec<&HeaderName> = Vec::new();
+        for (at, claim) in settings.claims_to_headers.iter().enumerate() {
+            let here = within(place, &format!("claims_to_headers[{at}]"));
+            if is_owned(&claim.header) {
+                let text = format!(
+                    "the header `{}` belongs to the transport or to keyward, and cannot carry a claim: use another",
+                    claim.header
+                );
+                self.invalid("header_reserved", here, text);
+            } else if claim.claim.is_empty() {
+                self.invalid("claim_missing", here, "the claim's name is empty");
+            } else if taken.contains(&&claim.header) {
+                self.invalid("duplicate", here, "this header carries another claim already");
+            } else {
+                taken.push(&claim.header);
+            }
+        }
+        match &settings.token {
+            TokenPlace::Header { name, .. } if name.is_reserved() => {
+                let text =
+                    format!("the header `{name}` cannot hold a token: use another, such as authorization");
+                self.invalid("header_reserved", within(place, "token.name"), text);
+            }
+            TokenPlace::Query { name, .. } | TokenPlace::Cookie { name, .. }
+                if name.is_empty()
+                    || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b)) =>
+            {
+                let text =
+                    format!("`{}` cannot hold a token: use letters, digits and - . _ ~", name.escape_debug());
+                self.invalid("token_place_malformed", within(place, "token.name"), text);
+            }
+            _ => {}
+        }
+    }
+
+    fn unreadable(&mut self, place: &Place, field: &str) {
+        let text = "the stored value cannot be read any more: give a new one";
+        self.problem(ErrorKind::Conflict, "secret_unreadable", within(place, field), text);
+    }
+
+    fn claim_app_key(&mut self, app_key: &AppKey, id: CredentialId, place: &Place) -> bool {
+        let holder = *self.existing.app_keys.entry(app_key.folded()).or_insert(id);
+        if holder != id {
+            let text = format!("the AppKey `{app_key}` is taken (case is ignored): choose another");
+            self.problem(ErrorKind::Conflict, "app_key_taken", within(place, "app_key"), text);
+        }
+        holder == id
+    }
+
+    /// Says nothing about whose it is: who may ask here need not know the other.
+    fn claim_digest(&mut self, digest: CredentialDigest, id: CredentialId, place: &Place) -> bool {
+        let holder = *self.existing.digests.entry(digest).or_insert(id);
+        if holder != id {
+            let text = "this value belongs to another credential: choose another, or leave it out to have one generated";
+            self.problem(ErrorKind::Conflict, "value_taken", place.clone(), text);
+        }
+        holder == id
+    }
+
+    fn claim_identity(
+        &mut self,
+        caller: &Caller,
+        claim: &IdentityClaim,
+        id: CredentialId,
+        place: &Place,
+    ) -> bool {
+        let key = (caller.account, claim.clone());
+        let holder = *self.existing.claims.entry(key).or_insert(id);
+        if holder != id {
+            let text = format!(
+                "tokens with `{}` = `{}` belong to another consumer of this account: choose another value",
+                claim.name, claim.value
+            );
+            self.problem(ErrorKind::Conflict, "identity_claim_taken", within(place, "identity_claim"), text);
+        }
+        holder == id
+    }
+}
+
+/// Nothing but what surrounds the value may change.
+fn kept(proof: Proof, known: &Known) -> Made {
+    Made {
+        proof,
+        origin: known.row.origin,
+        sealing: Sealing::Keep,
+        hint: known.row.hint.clone(),
+        minted: None,
+    }
+}
+
+/// Headers by which services learn who calls, or that the transport needs: never taken from a token.
+fn is_owned(name: &HeaderName) -> bool {
+    const FAMILIES: [&str; 4] = ["x-ca-", "x-consumer-", "x-mse-", "x-ssl-client-"];
+    let same_letters = name.as_str().replace(['_', '.'], "-");
+    let aliased = same_letters.parse::<HeaderName>().is_ok_and(|alias| alias.is_reserved());
+    name.is_reserved()
+        || aliased
+        || same_letters == "authorization"
+        || FAMILIES.iter().any(|family| same_letters.starts_with(family))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_that_carry_identity_are_owned_in_every_alias() {
+        for owned in [
+            "X-Keyward-Caller-Id",
+            "x_keyward_caller_id",
+            "x.ca.key",
+            "Authorization",
+            "Host",
+            "X-Consumer-Name",
+        ] {
+            assert!(is_owned(&owned.parse().unwrap()), "{owned}");
+        }
+        assert!(!is_owned(&"x-team".parse().unwrap()));
+    }
+
+    #[test]
+    fn custom_values_are_long_visible_and_judged() {
+        let value = |text: &str| Plaintext::new(text);
+        assert!(check_opaque(&value("0123456789abcdef")).is_ok());
+        for bad in ["0123456789abcde", "0123456789abcde f", "0123456789abcdeü", "", "0123456789abcdef\n"] {
+            assert!(check_opaque(&value(bad)).is_err(), "{bad:?}");
+        }
+        assert!(check_app_secret(&value("x")).is_ok() && is_weak(&value("x")));
+        assert!(check_app_secret(&value(&"x".repeat(257))).is_err());
+        assert!(is_weak(&value(&"ab".repeat(20))) && !is_weak(&value("0123456789abcdef")));
+    }
+}

@@ -1,0 +1,235 @@
+//! How the audit shows an object: as JSON, without any secret.
+
+use std::fmt::Display;
+
+use keyward_model::{
+    AccountId, Api, Caller, Credential, Gateway, Grant, Grantee, KeySource, Operation, Proof, Service,
+    ServiceAuth, Timestamp,
+};
+use keyward_store::{CredentialRow, Record};
+use serde_json::{Value, json};
+
+/// An object without its secrets.
+pub(crate) fn describe(record: &Record) -> Value {
+    match record {
+        Record::Account(account) => json!({
+            "name": account.name.as_str(),
+            "description": account.description,
+            "enabled": account.enabled,
+            "reveal": account.reveal,
+        }),
+        Record::Gateway(gateway) => describe_gateway(gateway),
+        Record::Service(service) => describe_service(service),
+        Record::Api(api) => describe_api(api),
+        Record::Caller(caller) => describe_caller(caller),
+        Record::Credential(record) => describe_proof(&record.credential),
+        Record::Group(group) => json!({
+            "name": group.name.as_str(),
+            "description": group.description,
+            "enabled": group.enabled,
+        }),
+        Record::Member(group, caller) => json!({"group": group.to_string(), "caller": caller.to_string()}),
+        Record::Grant(grant) => describe_grant(grant),
+    }
+}
+
+/// The account that an object belongs to.
+pub(crate) fn account_of(record: &Record) -> Option<AccountId> {
+    match record {
+        Record::Account(account) => Some(account.id),
+        Record::Service(service) => Some(service.account),
+        Record::Api(api) => Some(api.account),
+        Record::Caller(caller) => Some(caller.account),
+        Record::Credential(record) => Some(record.account),
+        Record::Group(group) => Some(group.account),
+        Record::Grant(grant) => Some(grant.account),
+        Record::Gateway(_) | Record::Member(..) => None,
+    }
+}
+
+/// A stored credential without its value.
+pub(crate) fn describe_credential(row: &CredentialRow) -> Value {
+    json!({
+        "caller": row.caller.to_string(),
+        "kind": row.kind,
+        "app_key": text(row.app_key.as_ref()),
+        "scheme": text(row.scheme),
+        "is_default": row.is_default,
+        "identity_claim": row.identity_claim.as_ref().map(|claim| json!({"name": claim.name, "value": claim.value})),
+        "enabled": row.enabled,
+        "valid_until": time(row.valid_until),
+        "origin": row.origin.as_str(),
+        "hint": row.hint,
+    })
+}
+
+fn describe_proof(credential: &Credential) -> Value {
+    let mut value = json!({
+        "caller": credential.caller.to_string(),
+        "kind": credential.proof.kind(),
+        "enabled": credential.enabled,
+        "valid_until": time(credential.valid_until),
+        "origin": credential.origin.as_str(),
+    });
+    let more = match &credential.proof {
+        Proof::KeyPair { app_key, scheme, is_default, .. } => {
+            json!({"app_key": app_key.as_str(), "scheme": scheme.as_str(), "is_default": is_default})
+        }
+        Proof::AppCode { .. } | Proof::ApiKey { .. } => json!({}),
+        Proof::Jwt(binding) => {
+            let claim = &binding.identity_claim;
+            json!({
+                "identity_claim": {"name": claim.name, "value": claim.value},
+                "keys": binding.jwks.keys().len(),
+                "issuer": binding.settings.issuer,
+                "audiences": binding.settings.audiences,
+                "clock_skew_s": binding.settings.clock_skew_s,
+                "require_exp": binding.settings.require_exp,
+                "forward": binding.settings.forward,
+            })
+        }
+    };
+    if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {
+        value.extend(more);
+    }
+    value
+}
+
+fn describe_gateway(gateway: &Gateway) -> Value {
+    let limits = &gateway.spec.limits;
+    json!({
+        "name": gateway.spec.name.as_str(),
+        "description": gateway.spec.description,
+        "trusted_proxies": texts(&gateway.spec.trusted_proxies),
+        "limits": {
+            "head_bytes": limits.head_bytes,
+            "headers": limits.headers,
+            "body_bytes": limits.body_bytes,
+            "header_timeout_ms": limits.header_timeout_ms,
+        },
+    })
+}
+
+fn describe_service(service: &Service) -> Value {
+    let spec = &service.spec;
+    let endpoints: Vec<Value> = spec
+        .endpoints
+        .iter()
+        .map(|endpoint| json!({"url": endpoint.url.as_str(), "weight": endpoint.weight}))
+        .collect();
+    let auth = spec.service_auth.as_ref().map(|auth| match auth {
+        ServiceAuth::Header { name, .. } => json!({"header": name.as_str()}),
+    });
+    json!({
+        "name": spec.name.as_str(),
+        "description": spec.description,
+        "enabled": spec.enabled,
+        "endpoints": endpoints,
+        "timeouts": {
+            "connect_ms": spec.timeouts.connect_ms,
+            "first_byte_ms": spec.timeouts.first_byte_ms,
+            "idle_ms": spec.timeouts.idle_ms,
+        },
+        "auth": auth,
+    })
+}
+
+fn describe_api(api: &Api) -> Value {
+    let settings = &api.settings;
+    let policy = &settings.signature;
+    let stages: serde_json::Map<String, Value> = api
+        .stages
+        .iter()
+        .map(|(stage, binding)| {
+            let binding = json!({
+                "service": binding.service.to_string(),
+                "path_prefix": text(binding.path_prefix.as_ref()),
+                "host": text(binding.host.as_ref()),
+            });
+            (stage.to_string(), binding)
+        })
+        .collect();
+    let words = |words: Vec<&str>| json!(words);
+    json!({
+        "name": api.name.as_str(),
+        "description": settings.description,
+        "enabled": settings.enabled,
+        "kind": settings.kind.as_str(),
+        "gateways": texts(&api.gateways),
+        "hosts": texts(&settings.hosts),
+        "base_path": settings.base_path.to_string(),
+        "strip_base_path": settings.strip_base_path,
+        "admits": words(settings.admits.iter().map(|kind| kind.as_str()).collect()),
+        "operations": operations(&settings.operations),
+        "stages": stages,
+        "signature": {
+            "schemes": words(policy.schemes.iter().map(|scheme| scheme.as_str()).collect()),
+            "algorithms": words(policy.algorithms.iter().map(|algorithm| algorithm.as_str()).collect()),
+            "strict": policy.mode == keyward_model::SignatureMode::Strict,
+            "window_s": policy.window_s,
+            "require_nonce": policy.require_nonce,
+            "require_timestamp": policy.require_timestamp,
+            "require_body_digest": policy.require_body_digest,
+        },
+        "app_code_in": {"header": settings.app_code_in.header, "query": settings.app_code_in.query},
+        "app_code_requires_tls": settings.app_code_requires_tls,
+        "stream_before_digest": settings.stream_before_digest,
+        "allowed_addresses": texts(&settings.allowed_addresses),
+        "system_parameters": words(settings.system_parameters.iter().map(|p| p.name.as_str()).collect()),
+    })
+}
+
+fn describe_caller(caller: &Caller) -> Value {
+    let sources: Vec<String> = caller
+        .key_sources
+        .iter()
+        .map(|source| match source {
+            KeySource::Bearer => "bearer".to_owned(),
+            KeySource::Header(name) => format!("header {name}"),
+            KeySource::Query(name) => format!("query {name}"),
+        })
+        .collect();
+    json!({
+        "kind": caller.id.kind().noun(),
+        "name": caller.name.as_str(),
+        "description": caller.description,
+        "enabled": caller.enabled,
+        "tags": caller.tags,
+        "extension": caller.extension,
+        "sources": sources,
+    })
+}
+
+fn describe_grant(grant: &Grant) -> Value {
+    let to = match grant.grantee {
+        Grantee::Caller(caller) => caller.to_string(),
+        Grantee::Group(group) => group.to_string(),
+    };
+    json!({
+        "to": to,
+        "api": grant.api.to_string(),
+        "stages": texts(&grant.stages.iter().collect::<Vec<_>>()),
+        "gateways": grant.gateways.as_deref().map(texts),
+        "operations": grant.operations.as_deref().map(operations),
+        "valid_from": time(grant.validity.from),
+        "valid_until": time(grant.validity.until),
+        "revoked": time(grant.revoked),
+        "description": grant.description,
+    })
+}
+
+fn operations(operations: &[Operation]) -> Vec<String> {
+    operations.iter().map(ToString::to_string).collect()
+}
+
+fn texts<T: Display>(values: &[T]) -> Vec<String> {
+    values.iter().map(ToString::to_string).collect()
+}
+
+fn text<T: Display>(value: Option<T>) -> Option<String> {
+    value.map(|value| value.to_string())
+}
+
+fn time(at: Option<Timestamp>) -> Option<String> {
+    text(at)
+}

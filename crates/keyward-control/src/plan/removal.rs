@@ -1,0 +1,147 @@
+//! What goes along with an object, and what must not be left behind without it.
+
+use keyward_model::{AccountId, ApiId, CallerId, GatewayId, Grant, Grantee, GroupId, Noun, ServiceId};
+use keyward_store::{Record, RecordId};
+
+use super::callers::noun_of;
+use super::{Existing, Owner, Step, account_of, describe};
+use crate::User;
+
+/// What has to be done to remove an object.
+#[derive(Debug, Default)]
+pub(crate) struct Removal {
+    pub(crate) steps: Vec<Step>,
+    /// What goes along, in order of dependence; credentials and memberships are not counted here.
+    pub(crate) along: Vec<User>,
+    pub(crate) credentials: u64,
+}
+
+/// Plans the removal of an object, of which `existing` has everything that concerns it.
+///
+/// # Errors
+/// Who uses it, so that it cannot go.
+pub(crate) fn removal(existing: &Existing, id: RecordId) -> Result<Removal, Vec<User>> {
+    match id {
+        RecordId::Account(id) => account(existing, id),
+        RecordId::Gateway(id) => gateway(existing, id),
+        RecordId::Service(id) => service(existing, id),
+        RecordId::Api(id) => Ok(api(existing, id)),
+        RecordId::Caller(id) => Ok(caller(existing, id)),
+        RecordId::Group(id) => group(existing, id),
+        RecordId::Credential(_) | RecordId::Member(..) | RecordId::Grant(_) => Ok(Removal::default()),
+    }
+}
+
+impl Removal {
+    fn record(&mut self, record: Record) {
+        self.steps.push(Step::delete(&record));
+    }
+
+    fn grants<'g>(&mut self, grants: impl Iterator<Item = &'g Grant>) {
+        for grant in grants {
+            self.along.push(grant_user(grant));
+            self.record(Record::Grant(grant.clone()));
+        }
+    }
+}
+
+impl Step {
+    pub(crate) fn delete(record: &Record) -> Self {
+        let owner = match record {
+            Record::Grant(grant) => Owner::Grantee(grant.grantee),
+            Record::Credential(record) => Owner::Caller(record.credential.caller),
+            _ => Owner::Itself,
+        };
+        Self::Delete { id: record.id(), owner, account: account_of(record), before: describe(record) }
+    }
+}
+
+fn account(existing: &Existing, id: AccountId) -> Result<Removal, Vec<User>> {
+    let mut users: Vec<User> = Vec::new();
+    let services = existing.services.iter().filter(|(_, service)| service.account == id);
+    users.extend(services.map(|(id, service)| user(Noun::Service, id, &service.spec.name)));
+    let apis = existing.apis.iter().filter(|(_, api)| api.account == id);
+    users.extend(apis.map(|(id, api)| user(Noun::Api, id, &api.name)));
+    let callers = existing.callers.iter().filter(|(_, caller)| caller.account == id);
+    users.extend(callers.map(|(id, caller)| user(noun_of(id.kind()), id, &caller.name)));
+    let groups = existing.groups.iter().filter(|(_, group)| group.account == id);
+    users.extend(groups.map(|(id, group)| user(Noun::Group, id, &group.name)));
+    unused(users, existing.accounts.get(&id).cloned().map(Record::Account))
+}
+
+fn gateway(existing: &Existing, id: GatewayId) -> Result<Removal, Vec<User>> {
+    let apis = existing.apis.iter().filter(|(_, api)| api.gateways.contains(&id));
+    let mut users: Vec<User> = apis.map(|(id, api)| user(Noun::Api, id, &api.name)).collect();
+    let names_it = |grant: &&Grant| grant.gateways.as_ref().is_some_and(|gateways| gateways.contains(&id));
+    let (revoked, active): (Vec<&Grant>, Vec<&Grant>) =
+        existing.grants.values().filter(names_it).partition(|grant| grant.revoked.is_some());
+    users.extend(active.into_iter().map(grant_user));
+    let mut removal = unused(users, existing.gateways.get(&id).cloned().map(Record::Gateway))?;
+    removal.grants(revoked.into_iter());
+    Ok(removal)
+}
+
+fn service(existing: &Existing, id: ServiceId) -> Result<Removal, Vec<User>> {
+    let bound = |api: &keyward_model::Api| api.stages.values().any(|binding| binding.service == id);
+    let apis = existing.apis.iter().filter(|(_, api)| bound(api));
+    let users = apis.map(|(id, api)| user(Noun::Api, id, &api.name)).collect();
+    unused(users, existing.services.get(&id).cloned().map(Record::Service))
+}
+
+fn group(existing: &Existing, id: GroupId) -> Result<Removal, Vec<User>> {
+    let (revoked, active): (Vec<&Grant>, Vec<&Grant>) =
+        existing.grants_for(Grantee::Group(id)).partition(|grant| grant.revoked.is_some());
+    if !active.is_empty() {
+        return Err(active.into_iter().map(grant_user).collect());
+    }
+    let mut removal = Removal::default();
+    removal.grants(revoked.into_iter());
+    if let Some(group) = existing.groups.get(&id) {
+        let members = group.members.iter().map(|member| Step::delete_member(group.account, id, *member));
+        removal.steps.extend(members);
+        removal.record(Record::Group(group.clone()));
+    }
+    Ok(removal)
+}
+
+fn api(existing: &Existing, id: ApiId) -> Removal {
+    let mut removal = Removal::default();
+    removal.grants(existing.grants.values().filter(|grant| grant.api == id));
+    if let Some(api) = existing.apis.get(&id) {
+        removal.record(Record::Api(api.clone()));
+    }
+    removal
+}
+
+fn caller(existing: &Existing, id: CallerId) -> Removal {
+    let mut removal = Removal::default();
+    let known = existing.credentials.get(&id).map(Vec::as_slice).unwrap_or_default();
+    removal.credentials = u64::try_from(known.len()).unwrap_or(u64::MAX);
+    removal.steps.extend(known.iter().map(|known| Step::delete_credential(&known.row)));
+    removal.grants(existing.grants_for(Grantee::Caller(id)));
+    let groups = existing.groups.iter().filter(|(_, group)| group.members.contains(&id));
+    removal.steps.extend(groups.map(|(group_id, group)| Step::delete_member(group.account, *group_id, id)));
+    if let Some(caller) = existing.callers.get(&id) {
+        removal.record(Record::Caller(caller.clone()));
+    }
+    removal
+}
+
+fn unused(users: Vec<User>, record: Option<Record>) -> Result<Removal, Vec<User>> {
+    if !users.is_empty() {
+        return Err(users);
+    }
+    let mut removal = Removal::default();
+    if let Some(record) = record {
+        removal.record(record);
+    }
+    Ok(removal)
+}
+
+fn user(noun: Noun, id: &impl ToString, name: &impl ToString) -> User {
+    User { noun, id: id.to_string(), name: name.to_string() }
+}
+
+fn grant_user(grant: &Grant) -> User {
+    user(Noun::Grant, &grant.id, &grant.description)
+}

@@ -1,0 +1,30 @@
+//! What every use case needs besides the store.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use keyward_model::{DigestKey, Revision, Timestamp};
+use uuid::Uuid;
+
+use crate::Clock;
+
+pub(crate) struct Shared {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) digest_key: DigestKey,
+    pub(crate) store_id: Uuid,
+    pub(crate) own_listeners: RwLock<Vec<SocketAddr>>,
+}
+
+impl Shared {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn revision(&self, number: u64) -> Revision {
+        Revision { store: self.store_id, number }
+    }
+
+    pub(crate) fn own_listeners(&self) -> Vec<SocketAddr> {
+        self.own_listeners.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

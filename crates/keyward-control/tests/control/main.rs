@@ -1,0 +1,16 @@
+//! The use cases over a real store in a folder of its own: what operators rely on.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod applying;
+mod callers;
+mod compiling;
+mod credentials;
+mod exporting;
+mod grants;
+mod node;
+mod objects;
+mod pruning;
+mod refusals;
+mod restarts;
+mod writing;

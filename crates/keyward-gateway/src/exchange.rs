@@ -1,0 +1,73 @@
+//! What is remembered of one request until it is over.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use keyward_access::DigestCheck;
+use keyward_http::BodyVerdict;
+use keyward_model::DenyReason;
+use md5::{Digest as _, Md5};
+
+use crate::RequestId;
+use crate::outbound::Standing;
+use crate::published::PublishedApi;
+use crate::record::Line;
+
+/// What is remembered of one request until it is over.
+#[derive(Debug)]
+pub struct Exchange {
+    pub(crate) request_id: RequestId,
+    pub(crate) line: Line,
+    /// The record's middle part is written.
+    pub(crate) is_decided: bool,
+    /// Set by whatever ends it badly; a [`Cell`] because a stream's end is found by looking.
+    pub(crate) reason: Cell<Option<DenyReason>>,
+    pub(crate) api: Option<Rc<PublishedApi>>,
+    /// There once it was let go.
+    pub(crate) standing: Option<Standing>,
+    /// When its grant was first seen to have ended, in milliseconds of the monotonic clock.
+    pub(crate) ended_ms: Cell<Option<u64>>,
+    pub(crate) digest: Option<Box<RunningDigest>>,
+    /// Its body is held only up to the size above which the API would have to let it stream.
+    pub(crate) is_held_for_digest: bool,
+}
+
+/// The digest of a body that streams, and what it must come to.
+#[derive(Debug)]
+pub(crate) struct RunningDigest {
+    hasher: Md5,
+    expected: DigestCheck,
+}
+
+impl Exchange {
+    pub(crate) fn new(request_id: RequestId, line: Line) -> Self {
+        Self {
+            request_id,
+            line,
+            is_decided: false,
+            reason: Cell::new(None),
+            api: None,
+            standing: None,
+            ended_ms: Cell::new(None),
+            digest: None,
+            is_held_for_digest: false,
+        }
+    }
+}
+
+impl RunningDigest {
+    pub(crate) fn new(expected: DigestCheck) -> Self {
+        Self { hasher: Md5::new(), expected }
+    }
+
+    pub(crate) fn take(&mut self, chunk: &[u8]) {
+        self.hasher.update(chunk);
+    }
+
+    /// The body is complete: may its end go?
+    pub(crate) fn verdict(self) -> BodyVerdict {
+        // The digest was sent by the client itself, so comparing it need not take constant time.
+        let digest: [u8; 16] = self.hasher.finalize().into();
+        if digest == self.expected.md5 { BodyVerdict::Release } else { BodyVerdict::Abort }
+    }
+}

@@ -1,0 +1,240 @@
+//! The seam to the transport: one handler per core, and what all of them share.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use keyward_access::{Body, Snapshot};
+use keyward_http::{
+    BodyVerdict, Counters, Handler, Head, Limits, Outcome, Peer, Refused, Response, ResponseHead, Step,
+    UpstreamFailure,
+};
+use keyward_model::{GatewayId, GatewayLimits};
+
+use crate::core::Core;
+use crate::diagnosis::DiagnosisBudget;
+use crate::exchange::Exchange;
+use crate::forwarded::Origin;
+use crate::latest::{Latest, Retired};
+use crate::request::{DIGEST_HOLD_HINT, Decision};
+use crate::{AccessLog, Clock, Metrics, ReplayMemory, RequestIds, Usage, refusal};
+
+/// What all cores of a gateway share.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    /// Which gateway this node belongs to.
+    pub id: GatewayId,
+    /// The published Snapshot.
+    pub published: Arc<ArcSwap<Snapshot>>,
+    /// Wall and monotonic time.
+    pub clock: Arc<dyn Clock>,
+    /// Used nonces.
+    pub replay: Arc<ReplayMemory>,
+    /// Where access records go; `None` for nowhere.
+    pub log: Option<AccessLog>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Which credentials were used.
+    pub usage: Usage,
+    /// How long a stream goes on after its grant has ended.
+    pub stream_grace: Duration,
+    retired: Retired,
+    /// From which each core's request ids are derived.
+    seed: [u8; 16],
+    cores: Arc<AtomicU64>,
+}
+
+impl Gateway {
+    /// A gateway that serves `id`, without a log, with the default grace of 30 s for streams.
+    ///
+    /// # Errors
+    /// The system gives no thread, or no random bytes.
+    pub fn new(
+        id: GatewayId,
+        published: Arc<ArcSwap<Snapshot>>,
+        clock: Arc<dyn Clock>,
+        replay: Arc<ReplayMemory>,
+    ) -> std::io::Result<Self> {
+        Ok(Self {
+            id,
+            published,
+            clock,
+            replay,
+            log: None,
+            metrics: Metrics::default(),
+            usage: Usage::default(),
+            stream_grace: Duration::from_secs(30),
+            retired: Retired::start()?,
+            seed: crate::random_seed()?,
+            cores: Arc::default(),
+        })
+    }
+
+    /// The handler of one core. To be called once for each.
+    pub fn handler(&self) -> GatewayHandler {
+        let number = self.cores.fetch_add(1, Ordering::Relaxed);
+        let latest = Latest::new(Arc::clone(&self.published), self.id, self.retired.clone());
+        let core = Core {
+            request_ids: RequestIds::of_core(self.seed, number),
+            counters: self.metrics.core(),
+            usage: self.usage.core(),
+            lane: self.log.as_ref().map(AccessLog::lane),
+            apis: Default::default(),
+            services: Default::default(),
+            folded: Default::default(),
+            time: Default::default(),
+            forwarded: Default::default(),
+            spare: Vec::new(),
+            diagnosis: DiagnosisBudget::new(self.seed),
+            changes: 0,
+        };
+        GatewayHandler {
+            gateway: self.id,
+            clock: Arc::clone(&self.clock),
+            replay: Arc::clone(&self.replay),
+            stream_grace: self.stream_grace,
+            latest: RefCell::new(latest),
+            core: RefCell::new(core),
+        }
+    }
+}
+
+impl Gateway {
+    /// Everything that is counted, as a Prometheus page. `transport` is what the server counts.
+    pub fn metrics_page(&self, transport: &Counters) -> String {
+        let revision = self.published.load().revision().number;
+        self.metrics.render(revision, &self.replay, self.log.as_ref(), transport)
+    }
+}
+
+/// The transport's limits, with those that this gateway sets.
+pub fn transport_limits(set: &GatewayLimits, rest: Limits) -> Limits {
+    Limits {
+        head_bytes: usize::try_from(set.head_bytes).unwrap_or(usize::MAX),
+        fields: set.headers.into(),
+        body_bytes: set.body_bytes,
+        header_timeout: Duration::from_millis(set.header_timeout_ms.into()),
+        ..rest
+    }
+}
+
+/// Decides about the requests of one core.
+#[derive(Debug)]
+pub struct GatewayHandler {
+    gateway: GatewayId,
+    clock: Arc<dyn Clock>,
+    replay: Arc<ReplayMemory>,
+    stream_grace: Duration,
+    latest: RefCell<Latest>,
+    core: RefCell<Core>,
+}
+
+impl Handler for GatewayHandler {
+    type Exchange = Exchange;
+
+    fn head(&self, head: &Head<'_>, peer: &Peer, out: &mut Vec<u8>) -> (Exchange, Step) {
+        self.with_decision(head, peer, |decision, core| {
+            let mut exchange = core.begin(head, &decision.origin.client_text, decision.now);
+            let step = decision.serve(core, &mut exchange, Body::Unread, out);
+            (exchange, step)
+        })
+    }
+
+    fn body(
+        &self,
+        exchange: &mut Exchange,
+        head: &Head<'_>,
+        peer: &Peer,
+        body: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Step {
+        self.with_decision(head, peer, |decision, core| {
+            decision.serve(core, exchange, Body::Whole(body), out)
+        })
+    }
+
+    fn request_chunk(&self, exchange: &mut Exchange, chunk: &[u8]) {
+        if let Some(digest) = &mut exchange.digest {
+            digest.take(chunk);
+        }
+    }
+
+    fn request_end(&self, exchange: &mut Exchange) -> BodyVerdict {
+        exchange.digest.take().map_or(BodyVerdict::Release, |digest| digest.verdict())
+    }
+
+    fn response_head(&self, exchange: &mut Exchange, head: &ResponseHead<'_>, out: &mut Vec<u8>) {
+        let core = &mut *self.core.borrow_mut();
+        crate::response::push_fields(head, &exchange.request_id, &mut core.folded, out);
+    }
+
+    fn failed(&self, exchange: &mut Exchange, failure: UpstreamFailure) -> Response {
+        self.core.borrow().counters.failed(failure);
+        let (response, reason) = refusal::of_failure(failure, &exchange.request_id);
+        exchange.reason.set(Some(reason));
+        response
+    }
+
+    fn refused(&self, exchange: Option<&mut Exchange>, refused: Refused, peer: &Peer) -> Response {
+        let Some(exchange) = exchange else { return self.refuse_message(refused, peer) };
+        let hint =
+            (exchange.is_held_for_digest && refused == Refused::BodyTooLarge).then_some(DIGEST_HOLD_HINT);
+        let (response, reason) = refusal::of_refused(refused, hint, &exchange.request_id);
+        exchange.reason.set(Some(reason));
+        response
+    }
+
+    fn still_permitted(&self, exchange: &Exchange) -> bool {
+        let Some(standing) = &exchange.standing else { return true };
+        let mut latest = self.latest.borrow_mut();
+        let (snapshot, _, _) = latest.load();
+        let Err(reason) = standing.still_holds(snapshot, self.clock.now()) else {
+            exchange.ended_ms.set(None);
+            return true;
+        };
+        let now_ms = self.clock.monotonic_ms();
+        let ended_ms = exchange.ended_ms.get().unwrap_or(now_ms);
+        exchange.ended_ms.set(Some(ended_ms));
+        let goes_on = u128::from(now_ms.saturating_sub(ended_ms)) < self.stream_grace.as_millis();
+        if !goes_on {
+            exchange.reason.set(Some(reason));
+        }
+        goes_on
+    }
+
+    fn finished(&self, exchange: Exchange, outcome: &Outcome) {
+        self.core.borrow_mut().end(exchange, outcome);
+    }
+}
+
+impl GatewayHandler {
+    /// A decision by the current Snapshot. Nothing is awaited while it is borrowed.
+    fn with_decision<R>(
+        &self,
+        head: &Head<'_>,
+        peer: &Peer,
+        decide: impl FnOnce(&Decision<'_>, &mut Core) -> R,
+    ) -> R {
+        let now = self.clock.now();
+        let mut latest = self.latest.borrow_mut();
+        let (snapshot, facts, changed) = latest.load();
+        let core = &mut *self.core.borrow_mut();
+        if changed {
+            core.changed(snapshot);
+        }
+        let origin = &Origin::of(head, peer, &facts.trusted_proxies);
+        let (gateway, replay, clock) = (self.gateway, &*self.replay, &*self.clock);
+        decide(&Decision { snapshot, facts, gateway, replay, origin, head, now, clock }, core)
+    }
+
+    fn refuse_message(&self, refused: Refused, peer: &Peer) -> Response {
+        let now = self.clock.now();
+        let core = &mut *self.core.borrow_mut();
+        let request_id = core.request_ids.next(now);
+        let (response, reason) = refusal::of_refused(refused, None, &request_id);
+        core.record_refused(&request_id, peer, response.status, reason, now);
+        response
+    }
+}

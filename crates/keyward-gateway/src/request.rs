@@ -1,0 +1,349 @@
+//! The life of a request: resolve, authenticate, replay, authorize, outbound.
+//!
+//! One Snapshot serves one decision: the one that is current when the last byte came that the decision needs. Each
+//! step is a plain function on it; a [`Denial`] ends the ladder, and only a [`Permit`] reaches the service.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use keyward_access::signature::HINT_NONCE_REPLAYED;
+use keyward_access::{
+    Authentication, Body, BodyNeed, Denial, Dialect, Field, Permit, RequestHead, Snapshot, Target, Verified,
+    authenticate, authorize, diagnose, resolve,
+};
+use keyward_http::{BodyLength, Forward, Head, Refused, Response, Step};
+use keyward_model::{DenyReason, GatewayId, SignatureScheme, Stage, Timestamp};
+
+use crate::core::Core;
+use crate::exchange::{Exchange, RunningDigest};
+use crate::forwarded::Origin;
+use crate::latest::GatewayFacts;
+use crate::outbound::Outbound;
+use crate::published::PublishedApi;
+use crate::record::{Decided, Queried};
+use crate::refusal::{self, Context};
+use crate::service::Weighted;
+use crate::{Clock, Remembered, ReplayMemory};
+
+/// Largest body, in bytes, that is held because its digest must be checked; the API may let larger ones stream.
+const DIGEST_HOLD_MAX: usize = 1024 * 1024;
+
+/// What to do about a body above it.
+pub(crate) const DIGEST_HOLD_HINT: &str = "a body whose digest is checked may have 1 MiB here; set \
+    `stream_before_digest: true` at the API to let larger ones stream while they are checked";
+
+/// What one decision is made by, and about.
+pub(crate) struct Decision<'d> {
+    pub(crate) snapshot: &'d Snapshot,
+    pub(crate) facts: &'d GatewayFacts,
+    pub(crate) gateway: GatewayId,
+    pub(crate) replay: &'d ReplayMemory,
+    pub(crate) origin: &'d Origin<'d>,
+    pub(crate) head: &'d Head<'d>,
+    pub(crate) now: Timestamp,
+    pub(crate) clock: &'d dyn Clock,
+}
+
+impl Decision<'_> {
+    /// Judges the request, and writes down what came of it. `out` holds the head for the service if it is let go.
+    pub(crate) fn serve(
+        &self,
+        core: &mut Core,
+        exchange: &mut Exchange,
+        body: Body<'_>,
+        out: &mut Vec<u8>,
+    ) -> Step {
+        with_view(self.head, self.origin, |view| match self.judge(core, exchange, view, body, out) {
+            Ok(step) => step,
+            Err(denial) => {
+                out.clear();
+                Step::Respond(self.refuse(core, exchange, &denial))
+            }
+        })
+    }
+
+    /// The ladder, up to the API: from there on every denial can say which one.
+    fn judge(
+        &self,
+        core: &mut Core,
+        exchange: &mut Exchange,
+        view: &RequestHead<'_>,
+        body: Body<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Step, Denial> {
+        let target = resolve(self.snapshot, self.gateway, view)?;
+        let api = core.apis.ready(target.api, self.snapshot, &core.counters);
+        exchange.api = Some(Rc::clone(&api));
+        self.judge_target(core, exchange, view, body, &target, &api, out).map_err(|mut denial| {
+            denial.target.get_or_insert((target.api.api().id, target.stage));
+            denial
+        })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the state of one request, on its way down the ladder")]
+    fn judge_target(
+        &self,
+        core: &mut Core,
+        exchange: &mut Exchange,
+        view: &RequestHead<'_>,
+        body: Body<'_>,
+        target: &Target<'_>,
+        api: &PublishedApi,
+        out: &mut Vec<u8>,
+    ) -> Result<Step, Denial> {
+        let authentication = match self.authenticate(core, target, view, body)? {
+            Authentication::NeedsBody(need) => match self.hold(core, exchange, target, &need) {
+                Some(step) => return Ok(step),
+                None => self.authenticate(core, target, view, Body::Streamed)?,
+            },
+            settled => settled,
+        };
+        let verified = match &authentication {
+            Authentication::Verified(verified) => Some(&**verified),
+            _ => None,
+        };
+        self.remember_nonce(verified)?;
+        let permit = authorize(self.snapshot, target, &authentication, self.now)?;
+        self.forward(core, exchange, target, verified, api, permit, out)
+    }
+
+    /// Who is proven to call. Where a signature does not match, its mistake is looked for, within a budget; an AppKey
+    /// that nobody has takes the same way, so that time does not tell them apart either.
+    fn authenticate<'a>(
+        &'a self,
+        core: &mut Core,
+        target: &Target<'a>,
+        view: &RequestHead<'a>,
+        body: Body<'_>,
+    ) -> Result<Authentication<'a>, Denial> {
+        authenticate(self.snapshot, target, view, body, self.now).map_err(|denial| {
+            let is_mismatch =
+                matches!(denial.reason, DenyReason::ProofMismatch | DenyReason::CredentialUnknown);
+            if is_mismatch
+                && denial.dialect != Dialect::Plain
+                && core.diagnosis.spend(presented_key(view), self.clock.monotonic_ms())
+            {
+                return diagnose(self.snapshot, target, view, body, denial, self.now);
+            }
+            denial
+        })
+    }
+
+    /// What of a body the verdict needs is held back. `None`: it streams, and its end is withheld.
+    fn hold(
+        &self,
+        core: &mut Core,
+        exchange: &mut Exchange,
+        target: &Target<'_>,
+        need: &BodyNeed,
+    ) -> Option<Step> {
+        let limit = match need {
+            BodyNeed::Whole => self.facts.body_bytes,
+            BodyNeed::Digest => self.facts.body_bytes.min(DIGEST_HOLD_MAX),
+        };
+        let is_larger = match self.head.body {
+            BodyLength::None => false,
+            BodyLength::Known(length) => length > limit as u64,
+            // Nobody knows yet; what may stream is not made to wait.
+            BodyLength::Chunked => {
+                *need == BodyNeed::Digest && target.api.api().settings.stream_before_digest
+            }
+        };
+        exchange.is_held_for_digest = *need == BodyNeed::Digest;
+        if !is_larger {
+            return Some(Step::Hold { limit });
+        }
+        if *need == BodyNeed::Digest && target.api.api().settings.stream_before_digest {
+            return None;
+        }
+        let hint = exchange.is_held_for_digest.then_some(DIGEST_HOLD_HINT);
+        let (response, reason) = refusal::of_refused(Refused::BodyTooLarge, hint, &exchange.request_id);
+        exchange.reason.set(Some(reason));
+        self.record(core, exchange, &Decided { stage: Some(target.stage), ..Decided::default() });
+        Some(Step::Respond(response))
+    }
+
+    /// A nonce is remembered only here: after the proof held, and before anybody is let in by it.
+    fn remember_nonce(&self, verified: Option<&Verified<'_>>) -> Result<(), Denial> {
+        let Some((verified, nonce)) = verified.and_then(|v| v.nonce.as_ref().map(|nonce| (v, nonce))) else {
+            return Ok(());
+        };
+        match self.replay.remember(nonce, self.now) {
+            Remembered::Fresh | Remembered::Unheeded => Ok(()),
+            Remembered::Replayed => {
+                Err(denial_of(DenyReason::NonceReplayed, Some(verified)).with_hint(HINT_NONCE_REPLAYED))
+            }
+            Remembered::Unavailable(why) => {
+                Err(denial_of(DenyReason::ReplayMemoryUnavailable, Some(verified)).with_hint(why.hint()))
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the state of one request, at the end of the ladder")]
+    fn forward(
+        &self,
+        core: &mut Core,
+        exchange: &mut Exchange,
+        target: &Target<'_>,
+        verified: Option<&Verified<'_>>,
+        api: &PublishedApi,
+        permit: Permit,
+        out: &mut Vec<u8>,
+    ) -> Result<Step, Denial> {
+        let service = core.services.ready(target.service);
+        let own = service.own_credential().map_err(|reason| denial_of(reason, verified))?;
+        let Some(Weighted { endpoint, url, .. }) = service.next_endpoint() else {
+            return Err(denial_of(DenyReason::UpstreamUnavailable, verified));
+        };
+        let strip = verified.map_or(target.strip(), |verified| target.strip().sparing(verified));
+        let query = self.head.query.and_then(|query| strip.query(query));
+        let decided = Decided {
+            query: query.as_deref().map_or(Queried::None, Queried::Carried),
+            stage: Some(target.stage),
+            caller: permit.caller(),
+            caller_name: verified.map(|verified| verified.caller.name()),
+            credential: permit.credential(),
+            grant: permit.grant(),
+            upstream: Some(url),
+        };
+        if let (Some(credential), Some(caller)) = (permit.credential(), permit.caller()) {
+            core.usage.note(credential, caller, self.now);
+        }
+        self.record(core, exchange, &decided);
+        let outbound = Outbound {
+            head: self.head,
+            origin: self.origin,
+            target,
+            verified,
+            strip,
+            snapshot: self.snapshot,
+            api,
+            own,
+            request_id: &exchange.request_id,
+            now: self.now,
+        };
+        let standing =
+            outbound.write(permit, endpoint, query.as_deref(), (&mut core.folded, &mut core.forwarded), out);
+        exchange.standing = Some(standing);
+        exchange.digest =
+            verified.and_then(|verified| verified.digest.clone()).map(RunningDigest::new).map(Box::new);
+        Ok(Step::Forward(Forward {
+            endpoint: Arc::clone(endpoint),
+            timeouts: service.timeouts,
+            watch_body: exchange.digest.is_some(),
+            idempotent: is_idempotent(self.head.method),
+        }))
+    }
+
+    fn refuse(&self, core: &mut Core, exchange: &mut Exchange, denial: &Denial) -> Response {
+        exchange.reason.set(Some(denial.reason));
+        if exchange.api.is_none()
+            && let Some(entry) = denial.target.and_then(|(api, _)| self.snapshot.api(api))
+        {
+            exchange.api = Some(core.apis.ready(entry, self.snapshot, &core.counters));
+        }
+        let decided = Decided {
+            query: self.head.query.map_or(Queried::None, Queried::NamesOf),
+            stage: denial.target.map(|(_, stage)| stage),
+            caller: denial.caller,
+            caller_name: denial.caller.and_then(|id| self.snapshot.caller(id)).map(|caller| caller.name()),
+            credential: denial.credential,
+            grant: denial.grant,
+            upstream: None,
+        };
+        self.record(core, exchange, &decided);
+        let api = exchange.api.as_ref().map(|api| api.entry.api());
+        let mut context = Context { api: api.map(|api| &api.settings), allow: Vec::new() };
+        if let (DenyReason::MethodNotAllowed, Some((_, stage)), Some(api)) =
+            (denial.reason, denial.target, api)
+        {
+            context.allow = methods_of(api, stage, self.head.path);
+        }
+        refusal::of_denial(denial, &exchange.request_id, &context)
+    }
+
+    fn record(&self, core: &Core, exchange: &mut Exchange, decided: &Decided<'_>) {
+        exchange.is_decided = true;
+        if core.lane.is_some() {
+            let api = exchange.api.as_ref().map(|api| (&*api.id, &api.entry.api().name));
+            exchange.line.decided(decided, api, self.snapshot.revision().number);
+        }
+    }
+}
+
+/// The AppKey that a request names, for the budget of diagnoses. What cannot be read has one budget together.
+fn presented_key<'a>(view: &RequestHead<'a>) -> &'a [u8] {
+    if let Some(app_key) = view.value("x-ca-key") {
+        return app_key;
+    }
+    let text =
+        view.value("authorization").and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default();
+    let id = text.split_once("id=\"").and_then(|(_, rest)| rest.split_once('"'));
+    id.map(|(id, _)| id.as_bytes()).unwrap_or_default()
+}
+
+/// A denial of the gateway's own, about someone whose proof held.
+fn denial_of(reason: DenyReason, verified: Option<&Verified<'_>>) -> Denial {
+    let mut denial = Denial::new(reason);
+    if let Some(verified) = verified {
+        denial.caller = Some(verified.caller.id());
+        denial.credential = Some(verified.credential.id());
+        denial.dialect = match verified.scheme {
+            None => Dialect::Plain,
+            Some(SignatureScheme::Alibaba) => Dialect::Alibaba,
+            Some(SignatureScheme::Tencent | SignatureScheme::TencentKeyPair) => Dialect::Tencent,
+        };
+    }
+    denial
+}
+
+/// The methods that this path of an API has.
+fn methods_of<'a>(api: &'a keyward_model::Api, stage: Stage, path: &str) -> Vec<&'a str> {
+    let base = &api.settings.base_path;
+    let prefix = api.stages.get(&stage).and_then(|binding| binding.path_prefix.as_ref());
+    let without_prefix = prefix.and_then(|prefix| prefix.strip(path)).and_then(|rest| base.strip(rest));
+    let vendor_prefix = path.strip_prefix(stage.tencent_prefix()).and_then(|rest| base.strip(rest));
+    let Some(below) = without_prefix.or(base.strip(path)).or(vendor_prefix) else { return Vec::new() };
+    let operations = api.settings.operations.iter().filter(|operation| operation.path.matches(below));
+    let mut methods: Vec<_> =
+        operations.filter_map(|operation| operation.method.as_ref()).map(|m| m.as_str()).collect();
+    methods.sort_unstable();
+    methods.dedup();
+    methods
+}
+
+/// May it be sent again where a pooled connection turned out to be dead? By RFC 9110, section 9.2.2.
+fn is_idempotent(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE")
+}
+
+/// The head as decisions read it. Up to 32 fields are copied to the stack; hardly any request has more.
+fn with_view<R>(head: &Head<'_>, origin: &Origin<'_>, then: impl FnOnce(&RequestHead<'_>) -> R) -> R {
+    const ON_STACK: usize = 32;
+    let view = |fields: &[Field<'_>]| {
+        then(&RequestHead {
+            method: head.method,
+            host: head.host,
+            path: head.path,
+            query: head.query,
+            fields,
+            client: origin.client,
+            secure: origin.secure,
+            has_body: !matches!(head.body, BodyLength::None | BodyLength::Known(0)),
+        })
+    };
+    let mut few = [Field { name: "", value: b"" }; ON_STACK];
+    match few.get_mut(..head.fields.len()) {
+        Some(slots) => {
+            for (slot, field) in slots.iter_mut().zip(head.fields) {
+                *slot = same_field(field);
+            }
+            view(slots)
+        }
+        None => view(&head.fields.iter().map(same_field).collect::<Vec<_>>()),
+    }
+}
+
+fn same_field<'a>(field: &keyward_http::Field<'a>) -> Field<'a> {
+    Field { name: field.name, value: field.value }
+}

@@ -1,0 +1,48 @@
+//! Keyward's nouns: typed ids, parsed names, and the things that Keyward knows.
+//!
+//! There is no I/O, no clock and no randomness in this crate. What is parsed here is believed
+//! everywhere else: a [`Name`] is a valid name, a [`BasePath`] a valid base path.
+//!
+//! Nothing here is `Serialize`: the forms that leave the process live in `keyward-api`.
+
+mod account;
+mod api;
+mod caller;
+mod credential;
+mod gateway;
+mod grant;
+mod group;
+mod id;
+mod json;
+mod jwks;
+mod name;
+mod operation;
+mod path;
+mod reason;
+mod revision;
+mod secret;
+mod service;
+mod time;
+mod world;
+
+pub use account::*;
+pub use api::*;
+pub use caller::*;
+pub use credential::*;
+pub use gateway::*;
+pub use grant::*;
+pub use group::*;
+pub use id::*;
+pub use json::*;
+pub use jwks::*;
+pub use name::*;
+pub use operation::*;
+pub use path::*;
+pub use reason::*;
+pub use revision::*;
+pub use secret::*;
+pub use service::*;
+pub use time::*;
+pub use world::*;
+
+pub use ipnet::IpNet;

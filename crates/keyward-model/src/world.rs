@@ -1,0 +1,113 @@
+//! A world: the declarative form of everything that Keyward knows, parsed and checked object by object.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    AccountSpec, ApiSpec, ApplicationSpec, ConsumerSpec, GatewaySpec, GrantSpec, GroupSpec, ServiceSpec,
+};
+
+/// What a world file says, in file order. Each entry carries where it stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct World {
+    /// The nouns that the file names at all, which is what pruning goes by.
+    pub nouns: BTreeSet<Noun>,
+    /// Accounts.
+    pub accounts: Vec<Located<AccountSpec>>,
+    /// Gateways.
+    pub gateways: Vec<Located<GatewaySpec>>,
+    /// Services.
+    pub services: Vec<Located<ServiceSpec>>,
+    /// APIs.
+    pub apis: Vec<Located<ApiSpec>>,
+    /// Applications.
+    pub applications: Vec<Located<ApplicationSpec>>,
+    /// Consumers.
+    pub consumers: Vec<Located<ConsumerSpec>>,
+    /// Groups.
+    pub groups: Vec<Located<GroupSpec>>,
+    /// Grants.
+    pub grants: Vec<Located<GrantSpec>>,
+}
+
+/// The nouns of the admin plane, in the order in which they depend on each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Noun {
+    /// [`Account`](crate::Account)
+    Account,
+    /// [`Gateway`](crate::Gateway)
+    Gateway,
+    /// [`Service`](crate::Service)
+    Service,
+    /// [`Api`](crate::Api)
+    Api,
+    /// [`Caller`](crate::Caller) that signs
+    Application,
+    /// [`Caller`](crate::Caller) with API keys or JWT
+    Consumer,
+    /// [`Group`](crate::Group)
+    Group,
+    /// [`Grant`](crate::Grant)
+    Grant,
+}
+
+impl Noun {
+    /// Every noun, in order of dependence.
+    pub const ALL: [Self; 8] = [
+        Self::Account,
+        Self::Gateway,
+        Self::Service,
+        Self::Api,
+        Self::Application,
+        Self::Consumer,
+        Self::Group,
+        Self::Grant,
+    ];
+
+    /// `application`.
+    pub const fn singular(self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::Gateway => "gateway",
+            Self::Service => "service",
+            Self::Api => "api",
+            Self::Application => "application",
+            Self::Consumer => "consumer",
+            Self::Group => "group",
+            Self::Grant => "grant",
+        }
+    }
+
+    /// `applications`: the key in a world file and the last part of a route.
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::Account => "accounts",
+            Self::Gateway => "gateways",
+            Self::Service => "services",
+            Self::Api => "apis",
+            Self::Application => "applications",
+            Self::Consumer => "consumers",
+            Self::Group => "groups",
+            Self::Grant => "grants",
+        }
+    }
+}
+
+/// A value, and where in its document it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located<T> {
+    /// Where it stands.
+    pub place: Place,
+    /// The value.
+    pub value: T,
+}
+
+/// Where something stands in a document that a person wrote.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Line, from 1; 0 where there is none.
+    pub line: u32,
+    /// Column, from 1; 0 where there is none.
+    pub column: u32,
+    /// Path within the document, such as `applications[0].key_pairs[1].app_key`.
+    pub path: String,
+}

@@ -1,0 +1,115 @@
+//! What can go wrong with the store, and what to do about it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Why the store did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has the data folder.
+    #[error(
+        "the data folder `{}` is in use by another process{holder}: stop that process, or give this one a \
+         folder of its own", .folder.display()
+    )]
+    Locked {
+        /// The folder.
+        folder: PathBuf,
+        /// ` (process 4711)` where it is known, else empty.
+        holder: String,
+    },
+    /// The store has secrets, but there is no master key file.
+    #[error(
+        "the master key file `{}` is missing, and without it the secrets of this store cannot be read: put \
+         the file back (nothing was changed)", .0.display()
+    )]
+    MasterKeyMissing(PathBuf),
+    /// The master key file is another store's.
+    #[error(
+        "the master key file `{}` does not belong to this store: put back the file that this store was made \
+         with (nothing was changed)", .0.display()
+    )]
+    MasterKeyWrong(PathBuf),
+    /// The master key file cannot be used.
+    #[error("the master key file `{}` cannot be used: {why}", .path.display())]
+    MasterKeyFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        why: String,
+    },
+    /// The data folder cannot be used.
+    #[error("the data folder `{}` cannot be used: {why}", .path.display())]
+    Folder {
+        /// The folder, or the file in it.
+        path: PathBuf,
+        /// What the system said.
+        why: String,
+    },
+    /// A newer version made the store.
+    #[error("the store was made by a newer version of keyward: start that version (nothing was changed)")]
+    Newer,
+    /// The store's address is not one that this version can use.
+    #[error("`{0}` is not a store: this version keeps its store in the data folder; leave --store out")]
+    Address(String),
+    /// Something that must be unique is there already, or something that is referred to is not there (or would go).
+    #[error("the store refused the change because it contradicts another object: {0}")]
+    Contradiction(String),
+    /// A write failed in a way after which the file's state is in doubt, so that no more are taken.
+    #[error(
+        "the store takes no more writes, because an earlier one failed ({0}): check the disk, then restart"
+    )]
+    WritesRefused(String),
+    /// The store does not answer, or the disk is full.
+    #[error("the store does not answer: {0}")]
+    Unavailable(String),
+    /// A row cannot be read.
+    #[error("{0}")]
+    Damaged(Quarantined),
+}
+
+/// A row that cannot be believed: it is left out, named, and never fatal for the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantined {
+    /// The noun, as in the change log: `credential`.
+    pub noun: &'static str,
+    /// The row's id.
+    pub id: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl fmt::Display for Quarantined {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the stored {} `{}` is damaged and left out: {}", self.noun, self.id, self.why)
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match error.as_database_error() {
+            Some(db) if db.is_unique_violation() || db.is_foreign_key_violation() => {
+                Self::Contradiction(db.message().to_owned())
+            }
+            _ => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+/// After a failure of this kind what is on disk is in doubt: the write may or may not have reached it.
+///
+/// SQLite's primary codes IOERR, CORRUPT and NOTADB. A full disk (FULL, and IOERR_SHMSIZE for its shared index) is
+/// not among them: SQLite rolls back, and writes work again once there is space.
+pub(crate) fn leaves_doubt(error: &sqlx::Error) -> bool {
+    const IOERR: u32 = 10;
+    const IOERR_SHMSIZE: u32 = 10 | (19 << 8);
+    const CORRUPT: u32 = 11;
+    const NOTADB: u32 = 26;
+    match error {
+        sqlx::Error::Database(db) => {
+            let code = db.code().and_then(|code| code.parse::<u32>().ok()).unwrap_or(0);
+            code != IOERR_SHMSIZE && matches!(code & 0xff, IOERR | CORRUPT | NOTADB)
+        }
+        sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,33 @@
+//! Keyward's store: SQLite now, PostgreSQL by the same SQL later.
+//!
+//! A write is one transaction ([`WriteTx`]) of any number of changes; each change is rows, an entry per row in the change log,
+//! audit entries and the next revision, and fails or holds as a whole. Secrets are sealed before they reach a statement.
+//!
+//! There is no decision here and no Snapshot: the control crate compiles what it loads from here.
+
+mod audit;
+mod columns;
+mod docs;
+mod error;
+mod load;
+mod lock;
+mod master_key;
+mod open;
+mod reads;
+mod record;
+mod rows;
+mod seal;
+mod store;
+mod tx;
+
+pub use audit::{AuditBroken, AuditCheck, AuditEntry, AuditRow, Touch};
+pub use error::{Quarantined, StoreError};
+pub use open::StoreOptions;
+pub use reads::{Reader, Reads};
+pub use record::{Change, CredentialRecord, Record, RecordId, Sealing, Stored};
+pub use rows::ListPage;
+pub use rows::callers::CallerFilter;
+pub use rows::credentials::CredentialRow;
+pub use rows::grants::GrantsOf;
+pub use store::Store;
+pub use tx::WriteTx;

@@ -1,0 +1,127 @@
+//! Accounts, and the keys that their secrets are sealed with.
+
+use keyward_model::{Account, AccountId, Name};
+
+use super::{ListPage, contains_pattern, read_all, read_list, stored};
+use crate::columns::Columns;
+use crate::{Reads, StoreError, Stored, WriteTx};
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, name, description, enabled, reveal, revision, created, changed FROM accounts ",
+            $rest
+        )
+    };
+}
+
+pub(crate) const RANGE: &str = select!("WHERE rowid >= $1 AND rowid < $2");
+
+pub(crate) fn read(row: &impl Columns) -> Result<Stored<Account>, String> {
+    let account = Account {
+        id: row.parsed("id")?,
+        name: row.parsed("name")?,
+        description: row.text("description")?,
+        enabled: row.flag("enabled")?,
+        reveal: row.flag("reveal")?,
+    };
+    stored(row, account)
+}
+
+impl Reads<'_> {
+    /// Every account.
+    ///
+    /// # Errors
+    /// The store does not answer. A row that cannot be believed is left out.
+    pub async fn accounts(&mut self) -> Result<Vec<Stored<Account>>, StoreError> {
+        let rows = self.all(sqlx::query(select!("ORDER BY id"))).await?;
+        Ok(read_list("account", &rows, read))
+    }
+
+    /// A page of accounts, by a part of the name.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn list_accounts(
+        &mut self,
+        name: Option<&str>,
+        page: &ListPage,
+    ) -> Result<Vec<Stored<Account>>, StoreError> {
+        let statement =
+            sqlx::query(select!("WHERE id > $1 AND lower(name) LIKE $2 ESCAPE '\\' ORDER BY id LIMIT $3"))
+                .bind(page.after.clone())
+                .bind(contains_pattern(name))
+                .bind(i64::from(page.limit));
+        Ok(read_list("account", &self.all(statement).await?, read))
+    }
+
+    /// The account with this id.
+    ///
+    /// # Errors
+    /// The store does not answer, or the row cannot be believed.
+    pub async fn account(&mut self, id: AccountId) -> Result<Option<Stored<Account>>, StoreError> {
+        let row = self.all(sqlx::query(select!("WHERE id = $1")).bind(id.to_string())).await?;
+        Ok(read_all("account", &row, read)?.pop())
+    }
+
+    /// The account with this name.
+    ///
+    /// # Errors
+    /// The store does not answer, or the row cannot be believed.
+    pub async fn account_named(&mut self, name: &Name) -> Result<Option<Stored<Account>>, StoreError> {
+        let row = self.all(sqlx::query(select!("WHERE name = $1")).bind(name.to_string())).await?;
+        Ok(read_all("account", &row, read)?.pop())
+    }
+}
+
+impl WriteTx<'_> {
+    pub(crate) async fn put_account(&mut self, account: &Account) -> Result<(), StoreError> {
+        let id = account.id.to_string();
+        let statement = sqlx::query(
+            "INSERT INTO accounts (id, name, description, enabled, reveal, revision, created, changed) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $7) ON CONFLICT (id) DO UPDATE SET name = excluded.name, \
+             description = excluded.description, enabled = excluded.enabled, reveal = excluded.reveal, \
+             revision = excluded.revision, changed = excluded.changed",
+        )
+        .bind(id.clone())
+        .bind(account.name.to_string())
+        .bind(account.description.clone())
+        .bind(i64::from(account.enabled))
+        .bind(i64::from(account.reveal))
+        .bind(self.next_revision())
+        .bind(self.at());
+        self.run(statement).await?;
+        self.give_key(account.id, &id).await?;
+        if !account.reveal {
+            // Where a digest suffices, nothing that could be shown is kept.
+            let wipe = sqlx::query(
+                "UPDATE credentials SET sealed = NULL WHERE account = $1 AND kind IN ('api_key', 'app_code')",
+            );
+            self.run(wipe.bind(id)).await?;
+        }
+        Ok(())
+    }
+
+    async fn give_key(&mut self, account: AccountId, id: &str) -> Result<(), StoreError> {
+        let has = sqlx::query("SELECT version FROM account_keys WHERE account = $1");
+        if self.row(has.bind(id.to_owned())).await?.is_some() {
+            return Ok(());
+        }
+        let wrapped = self
+            .store
+            .sealer
+            .make_account_key(account, 1)
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let statement =
+            sqlx::query("INSERT INTO account_keys (account, version, wrapped) VALUES ($1, 1, $2)");
+        self.run(statement.bind(id.to_owned()).bind(wrapped)).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn delete_account(&mut self, id: AccountId) -> Result<(), StoreError> {
+        let id = id.to_string();
+        self.run(sqlx::query("DELETE FROM account_keys WHERE account = $1").bind(id.clone())).await?;
+        self.run(sqlx::query("DELETE FROM accounts WHERE id = $1").bind(id)).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,192 @@
+//! Grants.
+
+use keyward_model::{
+    AccountId, ApiId, CallerId, GatewayId, Grant, GrantId, Grantee, GroupId, StageSet, Validity,
+};
+
+use super::{ListPage, read_all, read_list, stored};
+use crate::columns::Columns;
+use crate::docs;
+use crate::reads::opt_text;
+use crate::{Reads, StoreError, Stored, WriteTx};
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, account, caller, group_id, api, stages, gateways, operations, valid_from, \
+             valid_until, revoked, description, revision, created, changed FROM grants ",
+            $rest
+        )
+    };
+}
+
+pub(crate) const RANGE: &str = select!("WHERE rowid >= $1 AND rowid < $2");
+
+/// Which grants a list has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GrantsOf {
+    /// Only those this account gave.
+    pub account: Option<AccountId>,
+    /// Only those on this API.
+    pub api: Option<ApiId>,
+    /// Only those for this caller itself, or for a group it is in.
+    pub caller: Option<CallerId>,
+    /// Also those that were revoked.
+    pub revoked: bool,
+}
+
+pub(crate) fn read(row: &impl Columns) -> Result<Stored<Grant>, String> {
+    let grantee =
+        match (row.parsed_or_null::<CallerId>("caller")?, row.parsed_or_null::<GroupId>("group_id")?) {
+            (Some(caller), None) => Grantee::Caller(caller),
+            (None, Some(group)) => Grantee::Group(group),
+            _ => return Err("it is for neither one caller nor one group".to_owned()),
+        };
+    let bits = u8::try_from(row.number("stages")?).unwrap_or(u8::MAX);
+    let stages = StageSet::from_bits(bits);
+    if stages.bits() != bits {
+        return Err("its `stages` names one that this version does not know".to_owned());
+    }
+    let operations = row.text_or_null("operations")?;
+    let gateways = row.text_or_null("gateways")?;
+    let grant = Grant {
+        id: row.parsed("id")?,
+        account: row.parsed("account")?,
+        grantee,
+        api: row.parsed("api")?,
+        stages,
+        gateways: gateways.as_deref().map(docs::grant::read_gateways).transpose()?,
+        operations: operations.as_deref().map(docs::grant::read_operations).transpose()?,
+        validity: Validity::new(row.time_or_null("valid_from")?, row.time_or_null("valid_until")?)
+            .map_err(|error| error.to_string())?,
+        revoked: row.time_or_null("revoked")?,
+        description: row.text("description")?,
+        created: row.time("created")?,
+    };
+    stored(row, grant)
+}
+
+impl Reads<'_> {
+    /// A page of grants.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn list_grants(
+        &mut self,
+        of: &GrantsOf,
+        page: &ListPage,
+    ) -> Result<Vec<Stored<Grant>>, StoreError> {
+        let statement = sqlx::query(select!(
+            "WHERE id > $1 AND ($2 IS NULL OR account = $2) AND ($3 IS NULL OR api = $3) AND ($4 IS NULL OR \
+             caller = $4 OR group_id IN (SELECT group_id FROM group_members WHERE caller = $4)) AND \
+             ($5 = 1 OR revoked IS NULL) ORDER BY id LIMIT $6"
+        ))
+        .bind(page.after.clone())
+        .bind(opt_text(of.account))
+        .bind(opt_text(of.api))
+        .bind(opt_text(of.caller))
+        .bind(i64::from(of.revoked))
+        .bind(i64::from(page.limit));
+        Ok(read_list("grant", &self.all(statement).await?, read))
+    }
+
+    /// The grant with this id.
+    ///
+    /// # Errors
+    /// The store does not answer, or the row cannot be believed.
+    pub async fn grant(&mut self, id: GrantId) -> Result<Option<Stored<Grant>>, StoreError> {
+        let row = self.all(sqlx::query(select!("WHERE id = $1")).bind(id.to_string())).await?;
+        Ok(read_all("grant", &row, read)?.pop())
+    }
+
+    /// Every grant for these callers themselves, revoked ones included, in id order.
+    ///
+    /// # Errors
+    /// The store does not answer. A row that cannot be believed is left out.
+    pub async fn grants_for_callers(
+        &mut self,
+        callers: &[CallerId],
+    ) -> Result<Vec<Stored<Grant>>, StoreError> {
+        let ids: Vec<String> = callers.iter().map(ToString::to_string).collect();
+        self.grants_in(select!("WHERE caller IN"), &ids).await
+    }
+
+    /// Every grant for these groups, revoked ones included, in id order.
+    ///
+    /// # Errors
+    /// The store does not answer. A row that cannot be believed is left out.
+    pub async fn grants_for_groups(&mut self, groups: &[GroupId]) -> Result<Vec<Stored<Grant>>, StoreError> {
+        let ids: Vec<String> = groups.iter().map(ToString::to_string).collect();
+        self.grants_in(select!("WHERE group_id IN"), &ids).await
+    }
+
+    /// Every grant on this API, revoked ones included, in id order.
+    ///
+    /// # Errors
+    /// The store does not answer. A row that cannot be believed is left out.
+    pub async fn grants_on(&mut self, api: ApiId) -> Result<Vec<Stored<Grant>>, StoreError> {
+        self.grants_in(select!("WHERE api IN"), &[api.to_string()]).await
+    }
+
+    /// Every grant that is narrowed to gateways among which this one is, revoked ones included, in id order.
+    ///
+    /// # Errors
+    /// The store does not answer. A row that cannot be believed is left out.
+    pub async fn grants_naming(&mut self, gateway: GatewayId) -> Result<Vec<Stored<Grant>>, StoreError> {
+        let statement = sqlx::query(select!(
+            "WHERE gateways IS NOT NULL AND replace(gateways, $1, '') <> gateways ORDER BY id"
+        ));
+        let rows = self.all(statement.bind(gateway.to_string())).await?;
+        Ok(read_list("grant", &rows, read))
+    }
+
+    async fn grants_in(
+        &mut self,
+        select: &'static str,
+        ids: &[String],
+    ) -> Result<Vec<Stored<Grant>>, StoreError> {
+        let rows = self.all_in(select, &[], ids).await?;
+        let mut grants = read_list("grant", &rows, read);
+        grants.sort_unstable_by_key(|grant| grant.object.id);
+        Ok(grants)
+    }
+}
+
+impl WriteTx<'_> {
+    pub(crate) async fn put_grant(&mut self, grant: &Grant) -> Result<(), StoreError> {
+        let (caller, group) = match grant.grantee {
+            Grantee::Caller(caller) => (Some(caller.to_string()), None),
+            Grantee::Group(group) => (None, Some(group.to_string())),
+        };
+        let statement = sqlx::query(
+            "INSERT INTO grants (id, account, caller, group_id, api, stages, gateways, operations, valid_from, \
+             valid_until, revoked, description, revision, created, changed) VALUES ($1, $2, $3, $4, $5, $6, $7, \
+             $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT (id) DO UPDATE SET stages = excluded.stages, \
+             gateways = excluded.gateways, operations = excluded.operations, valid_from = excluded.valid_from, \
+             valid_until = excluded.valid_until, revoked = excluded.revoked, \
+             description = excluded.description, revision = excluded.revision, changed = excluded.changed",
+        )
+        .bind(grant.id.to_string())
+        .bind(grant.account.to_string())
+        .bind(caller)
+        .bind(group)
+        .bind(grant.api.to_string())
+        .bind(i64::from(grant.stages.bits()))
+        .bind(grant.gateways.as_deref().map(docs::grant::write_gateways))
+        .bind(grant.operations.as_deref().map(docs::grant::write_operations))
+        .bind(grant.validity.from.map(keyward_model::Timestamp::as_millis))
+        .bind(grant.validity.until.map(keyward_model::Timestamp::as_millis))
+        .bind(grant.revoked.map(keyward_model::Timestamp::as_millis))
+        .bind(grant.description.clone())
+        .bind(self.next_revision())
+        .bind(grant.created.as_millis())
+        .bind(self.at());
+        self.run(statement).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn delete_grant(&mut self, id: GrantId) -> Result<(), StoreError> {
+        self.run(sqlx::query("DELETE FROM grants WHERE id = $1").bind(id.to_string())).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,171 @@
+//! Services. The value of their authentication is sealed.
+
+use keyward_model::{AccountId, Name, Service, ServiceAuth, ServiceId, ServiceSpec};
+
+use super::{ListPage, contains_pattern, read_all, read_list, stored};
+use crate::columns::Columns;
+use crate::docs;
+use crate::reads::{opt_text, owner};
+use crate::seal::{Position, Sealer};
+use crate::{Reads, StoreError, Stored, WriteTx};
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT s.id AS id, s.account AS account, a.name AS account_name, s.name AS name, s.description \
+             AS description, s.enabled AS enabled, s.doc AS doc, s.auth_value AS auth_value, s.auth_version \
+             AS auth_version, s.revision AS revision, s.created AS created, s.changed AS changed \
+             FROM services s JOIN accounts a ON a.id = s.account ",
+            $rest
+        )
+    };
+}
+
+pub(crate) const RANGE: &str = select!("WHERE s.rowid >= $1 AND s.rowid < $2");
+
+pub(crate) fn read(row: &impl Columns, sealer: &Sealer) -> Result<Stored<Service>, String> {
+    let id: ServiceId = row.parsed("id")?;
+    let account: AccountId = row.parsed("account")?;
+    let doc = docs::service::read(&row.text("doc")?)?;
+    let service_auth = match doc.auth_header {
+        None => None,
+        Some(name) => {
+            let (owner, id) = (owner(account), id.to_string());
+            let envelope = row.bytes_or_null("auth_value")?.unwrap_or_default();
+            let value = sealer
+                .open(account, &position(&owner, &id, row.number("auth_version")?), &envelope)
+                .map_err(|error| format!("the value of its authentication: {error}"))?;
+            Some(ServiceAuth::Header { name, value: Some(value) })
+        }
+    };
+    let spec = ServiceSpec {
+        account: row.parsed("account_name")?,
+        name: row.parsed("name")?,
+        description: row.text("description")?,
+        enabled: row.flag("enabled")?,
+        kind: doc.kind,
+        endpoints: doc.endpoints,
+        timeouts: doc.timeouts,
+        service_auth,
+    };
+    stored(row, Service { id, account, spec })
+}
+
+fn position<'a>(owner: &'a str, id: &'a str, version: i64) -> Position<'a> {
+    Position { owner, kind: "service", id, field: "auth_value", version }
+}
+
+impl Reads<'_> {
+    /// Every service.
+    ///
+    /// # Errors
+    /// The store does not answer. A row that cannot be believed is left out.
+    pub async fn services(&mut self) -> Result<Vec<Stored<Service>>, StoreError> {
+        let rows = self.all(sqlx::query(select!("ORDER BY s.id"))).await?;
+        Ok(read_list("service", &rows, |row| read(row, self.sealer)))
+    }
+
+    /// A page of services, by account and a part of the name.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn list_services(
+        &mut self,
+        account: Option<AccountId>,
+        name: Option<&str>,
+        page: &ListPage,
+    ) -> Result<Vec<Stored<Service>>, StoreError> {
+        let statement = sqlx::query(select!(
+            "WHERE s.id > $1 AND ($2 IS NULL OR s.account = $2) AND lower(s.name) LIKE $3 ESCAPE '\\' \
+             ORDER BY s.id LIMIT $4"
+        ))
+        .bind(page.after.clone())
+        .bind(opt_text(account))
+        .bind(contains_pattern(name))
+        .bind(i64::from(page.limit));
+        let rows = self.all(statement).await?;
+        Ok(read_list("service", &rows, |row| read(row, self.sealer)))
+    }
+
+    /// The service with this id.
+    ///
+    /// # Errors
+    /// The store does not answer, or the row cannot be believed.
+    pub async fn service(&mut self, id: ServiceId) -> Result<Option<Stored<Service>>, StoreError> {
+        let row = self.all(sqlx::query(select!("WHERE s.id = $1")).bind(id.to_string())).await?;
+        Ok(read_all("service", &row, |row| read(row, self.sealer))?.pop())
+    }
+
+    /// The service with this name.
+    ///
+    /// # Errors
+    /// The store does not answer, or the row cannot be believed.
+    pub async fn service_named(
+        &mut self,
+        account: AccountId,
+        name: &Name,
+    ) -> Result<Option<Stored<Service>>, StoreError> {
+        let statement = sqlx::query(select!("WHERE s.account = $1 AND s.name = $2"));
+        let row = self.all(statement.bind(account.to_string()).bind(name.to_string())).await?;
+        Ok(read_all("service", &row, |row| read(row, self.sealer))?.pop())
+    }
+}
+
+impl WriteTx<'_> {
+    pub(crate) async fn put_service(&mut self, service: &Service) -> Result<(), StoreError> {
+        let spec = &service.spec;
+        let id = service.id.to_string();
+        let (auth_value, auth_version) = self.seal_auth(service, &id).await?;
+        let statement = sqlx::query(
+            "INSERT INTO services (id, account, name, description, enabled, doc, auth_value, auth_version, \
+             revision, created, changed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10) \
+             ON CONFLICT (id) DO UPDATE SET name = excluded.name, description = excluded.description, \
+             enabled = excluded.enabled, doc = excluded.doc, auth_value = excluded.auth_value, \
+             auth_version = excluded.auth_version, revision = excluded.revision, changed = excluded.changed",
+        )
+        .bind(id)
+        .bind(service.account.to_string())
+        .bind(spec.name.to_string())
+        .bind(spec.description.clone())
+        .bind(i64::from(spec.enabled))
+        .bind(docs::service::write(spec))
+        .bind(auth_value)
+        .bind(auth_version)
+        .bind(self.next_revision())
+        .bind(self.at());
+        self.run(statement).await?;
+        Ok(())
+    }
+
+    /// The sealed value to keep, and its version: a new one, the stored one, or none.
+    async fn seal_auth(&mut self, service: &Service, id: &str) -> Result<(Option<Vec<u8>>, i64), StoreError> {
+        let stored = sqlx::query("SELECT auth_value, auth_version FROM services WHERE id = $1");
+        let unreadable = |why| crate::reads::damaged("service", id, why);
+        let (kept, version) = match self.row(stored.bind(id.to_owned())).await? {
+            Some(row) => (
+                row.bytes_or_null("auth_value").map_err(unreadable)?,
+                row.number("auth_version").map_err(unreadable)?,
+            ),
+            None => (None, 0),
+        };
+        match &service.spec.service_auth {
+            None => Ok((None, version)),
+            Some(ServiceAuth::Header { value: None, .. }) => Ok((kept, version)),
+            Some(ServiceAuth::Header { value: Some(value), .. }) => {
+                let owner = owner(service.account);
+                let version = version.saturating_add(1);
+                let sealed = self
+                    .store
+                    .sealer
+                    .seal(service.account, &position(&owner, id, version), value)
+                    .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+                Ok((Some(sealed), version))
+            }
+        }
+    }
+
+    pub(crate) async fn delete_service(&mut self, id: ServiceId) -> Result<(), StoreError> {
+        self.run(sqlx::query("DELETE FROM services WHERE id = $1").bind(id.to_string())).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+//! The store of one process.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use keyward_model::{CredentialDigest, DigestKey};
+use sqlx::{AnyConnection, AnyPool};
+use uuid::Uuid;
+
+use crate::error::leaves_doubt;
+use crate::lock::FolderLock;
+use crate::seal::Sealer;
+use crate::{Quarantined, StoreError};
+
+/// The store of one process: one writer, several readers.
+///
+/// Dropping it lets go of the data folder; [`Store::close`] also folds the write-ahead log into the file.
+pub struct Store {
+    pub(crate) id: Uuid,
+    pub(crate) sealer: Arc<Sealer>,
+    pub(crate) writer: tokio::sync::Mutex<Writer>,
+    pub(crate) readers: AnyPool,
+    pub(crate) file: std::path::PathBuf,
+    pub(crate) unreadable_accounts: Vec<Quarantined>,
+    refusal: Mutex<Option<String>>,
+    /// Last, so that it is let go after the connections.
+    lock: Mutex<Option<FolderLock>>,
+}
+
+/// The connection that writes.
+pub(crate) struct Writer {
+    pub(crate) connection: AnyConnection,
+    /// Is a transaction open that nobody holds any more?
+    pub(crate) left_open: bool,
+}
+
+impl Store {
+    pub(crate) fn new(
+        id: Uuid,
+        sealer: Sealer,
+        connection: AnyConnection,
+        readers: AnyPool,
+        file: std::path::PathBuf,
+        unreadable_accounts: Vec<Quarantined>,
+        lock: FolderLock,
+    ) -> Self {
+        Self {
+            id,
+            sealer: Arc::new(sealer),
+            writer: tokio::sync::Mutex::new(Writer { connection, left_open: false }),
+            readers,
+            file,
+            unreadable_accounts,
+            refusal: Mutex::new(None),
+            lock: Mutex::new(Some(lock)),
+        }
+    }
+
+    /// The store's id: revisions of two stores are not comparable.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// What an API key or AppCode is looked up by.
+    pub fn digest(&self, value: &str) -> CredentialDigest {
+        self.sealer.digest(value)
+    }
+
+    /// The key under which [`Store::digest`] digests.
+    pub fn digest_key(&self) -> &DigestKey {
+        self.sealer.digest_key()
+    }
+
+    /// Are writes taken?
+    ///
+    /// # Errors
+    /// [`StoreError::WritesRefused`] after a write that failed so that what is on disk is in doubt.
+    pub fn takes_writes(&self) -> Result<(), StoreError> {
+        match &*self.refusal.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(why) => Err(StoreError::WritesRefused(why.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Folds the write-ahead log into the file after the write under way, and lets go of the data folder. No write is taken, and
+    /// nothing is read, from here on.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        let mut writer = self.writer.lock().await;
+        if let Err(error) =
+            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut writer.connection).await
+        {
+            tracing::warn!(%error, "the store did not close cleanly; the next start repairs it");
+        }
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some("it is closed".to_owned());
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Turns a failed write into an error, and remembers one that leaves the file's state in doubt.
+    pub(crate) fn write_failed(&self, error: sqlx::Error) -> StoreError {
+        if leaves_doubt(&error) {
+            let why = error.to_string();
+            tracing::error!(error = %why, "the store takes no more writes until it is restarted");
+            *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.clone());
+            return StoreError::WritesRefused(why);
+        }
+        StoreError::from(error)
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("id", &self.id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,234 @@
+//! Writing: one transaction, any number of changes, each of which holds or fails as a whole.
+
+use sqlx::Executor;
+use sqlx::any::AnyRow;
+use tokio::sync::MutexGuard;
+
+use keyward_model::Timestamp;
+
+use crate::audit::{AuditEntry, Head};
+use crate::columns::Columns;
+use crate::reads::{Statement, number};
+use crate::store::Writer;
+use crate::{Reads, Record, RecordId, Store, StoreError};
+
+/// A write under way. Nothing of it is seen by others, or survives, before [`WriteTx::commit`] returned; dropped, it is undone.
+pub struct WriteTx<'s> {
+    pub(crate) store: &'s Store,
+    writer: MutexGuard<'s, Writer>,
+    pub(crate) head: Head,
+    change: Option<OpenChange>,
+}
+
+/// A change under way within the transaction.
+struct OpenChange {
+    at: Timestamp,
+    head_before: Head,
+    records: Vec<(RecordId, bool)>,
+}
+
+impl Store {
+    /// Begins a write; waits for the one under way.
+    ///
+    /// # Errors
+    /// The store takes no writes, or does not answer.
+    pub async fn write(&self) -> Result<WriteTx<'_>, StoreError> {
+        self.takes_writes()?;
+        let mut writer = self.writer.lock().await;
+        if writer.left_open {
+            // Whoever began it was dropped. SQLite may have undone it by itself, so the outcome says nothing.
+            let _ = writer.connection.execute("ROLLBACK").await;
+        }
+        writer.left_open = true;
+        writer.connection.execute("BEGIN IMMEDIATE").await.map_err(|error| self.write_failed(error))?;
+        let row = sqlx::query("SELECT revision, audit_seq, audit_hash FROM head")
+            .fetch_one(&mut writer.connection)
+            .await?;
+        let head = Head::read(&row)?;
+        Ok(WriteTx { store: self, writer, head, change: None })
+    }
+}
+
+impl WriteTx<'_> {
+    /// What can be read, with what this transaction wrote so far.
+    pub fn reads(&mut self) -> Reads<'_> {
+        Reads { connection: &mut self.writer.connection, sealer: &self.store.sealer }
+    }
+
+    /// The number of the last revision, with what this transaction wrote so far.
+    pub fn revision(&self) -> u64 {
+        self.head.revision
+    }
+
+    /// Begins a change. [`WriteTx::abandon_change`] undoes what follows, and only that.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn begin_change(&mut self, at: Timestamp) -> Result<(), StoreError> {
+        self.execute("SAVEPOINT change").await?;
+        self.change = Some(OpenChange { at, head_before: self.head.clone(), records: Vec::new() });
+        Ok(())
+    }
+
+    /// Writes an object, new or changed, within the change.
+    ///
+    /// # Errors
+    /// It contradicts another object, or the store does not answer. The change must be abandoned then.
+    pub async fn put(&mut self, record: &Record) -> Result<(), StoreError> {
+        match record {
+            Record::Account(account) => self.put_account(account).await?,
+            Record::Gateway(gateway) => self.put_gateway(gateway).await?,
+            Record::Service(service) => self.put_service(service).await?,
+            Record::Api(api) => self.put_api(api).await?,
+            Record::Caller(caller) => self.put_caller(caller).await?,
+            Record::Credential(record) => self.put_credential(record).await?,
+            Record::Group(group) => self.put_group(group).await?,
+            Record::Member(group, caller) => self.put_member(*group, *caller).await?,
+            Record::Grant(grant) => self.put_grant(grant).await?,
+        }
+        self.note(record.id(), false);
+        Ok(())
+    }
+
+    /// Removes an object within the change. Nothing may refer to it any more.
+    ///
+    /// # Errors
+    /// Something still refers to it, or the store does not answer. The change must be abandoned then.
+    pub async fn delete(&mut self, id: &RecordId) -> Result<(), StoreError> {
+        match *id {
+            RecordId::Account(id) => self.delete_account(id).await?,
+            RecordId::Gateway(id) => self.delete_gateway(id).await?,
+            RecordId::Service(id) => self.delete_service(id).await?,
+            RecordId::Api(id) => self.delete_api(id).await?,
+            RecordId::Caller(id) => self.delete_caller(id).await?,
+            RecordId::Credential(id) => self.delete_credential(id).await?,
+            RecordId::Group(id) => self.delete_group(id).await?,
+            RecordId::Member(group, caller) => self.delete_member(group, caller).await?,
+            RecordId::Grant(id) => self.delete_grant(id).await?,
+        }
+        self.note(*id, true);
+        Ok(())
+    }
+
+    /// Ends the change: its entries in the change log and in the audit, and its revision, which is returned.
+    /// Where nothing was put or deleted there is no revision (`None`), but the audit entries are kept.
+    ///
+    /// # Errors
+    /// The store does not answer. The change must be abandoned then.
+    pub async fn end_change(&mut self, audit: Vec<AuditEntry>) -> Result<Option<u64>, StoreError> {
+        let (at, records) = match &mut self.change {
+            Some(change) => (change.at, std::mem::take(&mut change.records)),
+            None => return Ok(None),
+        };
+        let changed = !records.is_empty();
+        if changed {
+            self.head.revision = self.head.revision.saturating_add(1);
+            self.log(&records).await?;
+        }
+        for entry in audit {
+            self.append_audit(at, entry).await?;
+        }
+        let (revision, seq, hash) =
+            (number(self.head.revision), number(self.head.audit_seq), self.head.audit_hash.clone());
+        let head = sqlx::query("UPDATE head SET revision = $1, audit_seq = $2, audit_hash = $3");
+        self.run(head.bind(revision).bind(seq).bind(hash)).await?;
+        self.execute("RELEASE SAVEPOINT change").await?;
+        self.change = None;
+        Ok(changed.then_some(self.head.revision))
+    }
+
+    /// Undoes everything since [`WriteTx::begin_change`]; earlier changes of this transaction stay.
+    ///
+    /// # Errors
+    /// The store does not answer; the whole transaction is lost then.
+    pub async fn abandon_change(&mut self) -> Result<(), StoreError> {
+        if let Some(change) = self.change.take() {
+            self.head = change.head_before;
+            self.execute("ROLLBACK TO SAVEPOINT change").await?;
+            self.execute("RELEASE SAVEPOINT change").await?;
+        }
+        Ok(())
+    }
+
+    /// Makes it so. When this returns `Ok`, it is on disk.
+    ///
+    /// # Errors
+    /// Nothing of the transaction holds; after an input/output error the store takes no more writes.
+    pub async fn commit(mut self) -> Result<(), StoreError> {
+        // A statement of this transaction may have been the one that failed so.
+        let committed = match self.store.takes_writes() {
+            Ok(()) => self.execute("COMMIT").await,
+            Err(error) => Err(error),
+        };
+        if committed.is_err() {
+            // Readers need not wait for the next write to undo it.
+            let _ = self.writer.connection.execute("ROLLBACK").await;
+        }
+        self.writer.left_open = false;
+        committed
+    }
+
+    /// The revision that the change under way will have.
+    pub(crate) fn next_revision(&self) -> i64 {
+        number(self.head.revision.saturating_add(1))
+    }
+
+    /// When the change under way is made, as the database has it.
+    pub(crate) fn at(&self) -> i64 {
+        self.change.as_ref().map_or(0, |change| change.at.as_millis())
+    }
+
+    pub(crate) async fn run(&mut self, statement: Statement<'_>) -> Result<u64, StoreError> {
+        let done = statement.execute(&mut self.writer.connection).await;
+        Ok(done.map_err(|error| self.store.write_failed(error))?.rows_affected())
+    }
+
+    pub(crate) async fn row(&mut self, statement: Statement<'_>) -> Result<Option<AnyRow>, StoreError> {
+        let row = statement.fetch_optional(&mut self.writer.connection).await;
+        row.map_err(|error| self.store.write_failed(error))
+    }
+
+    async fn execute(&mut self, sql: &'static str) -> Result<(), StoreError> {
+        let done = self.writer.connection.execute(sql).await;
+        done.map(|_| ()).map_err(|error| self.store.write_failed(error))
+    }
+
+    fn note(&mut self, id: RecordId, gone: bool) {
+        if let Some(change) = &mut self.change {
+            change.records.push((id, gone));
+        }
+    }
+
+    async fn log(&mut self, records: &[(RecordId, bool)]) -> Result<(), StoreError> {
+        let revision = number(self.head.revision);
+        for (place, (id, gone)) in (0_i64..).zip(records) {
+            let entry = sqlx::query(
+                "INSERT INTO change_log (revision, place, noun, object, gone) VALUES ($1, $2, $3, $4, $5)",
+            );
+            self.run(
+                entry.bind(revision).bind(place).bind(id.noun()).bind(id.to_string()).bind(i64::from(*gone)),
+            )
+            .await?;
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for WriteTx<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WriteTx").field("revision", &self.head.revision).finish_non_exhaustive()
+    }
+}
+
+impl Head {
+    fn read(row: &AnyRow) -> Result<Self, StoreError> {
+        let read = || {
+            Ok(Self {
+                revision: row.revision()?,
+                audit_seq: u64::try_from(row.number("audit_seq")?).map_err(|error| error.to_string())?,
+                audit_hash: row.bytes_or_null("audit_hash")?.unwrap_or_default(),
+            })
+        };
+        read().map_err(|why: String| crate::reads::damaged("head", "head", why))
+    }
+}

@@ -1,0 +1,222 @@
+//! Objects come back as they were put, by every way of reading.
+
+use keyward_model::*;
+use keyward_store::*;
+
+use crate::world::*;
+
+/// As it comes back: what was to be sealed is sealed.
+fn stored(record: &Record) -> Record {
+    match record.clone() {
+        Record::Credential(record) => {
+            Record::Credential(CredentialRecord { sealing: Sealing::Keep, ..record })
+        }
+        other => other,
+    }
+}
+
+#[tokio::test]
+async fn every_noun_round_trips_one_by_one_and_all_at_once() {
+    let place = Folder::new();
+    let store = place.open().await;
+    let records = everything(&store);
+    assert_eq!(put(&store, &records).await, 1);
+
+    let mut reader = store.reader().await.unwrap();
+    for record in &records {
+        let found = reader.reads().record(&record.id()).await.unwrap();
+        assert_eq!(found, Some(stored(record)), "{}", record.id());
+    }
+    let (mut loaded, bad) = load(&store).await;
+    assert_eq!(bad, []);
+    let mut expected: Vec<Record> = records.iter().map(stored).collect();
+    loaded.sort_by_key(Record::id);
+    expected.sort_by_key(Record::id);
+    assert_eq!(loaded, expected);
+}
+
+#[tokio::test]
+async fn everything_is_there_after_a_restart() {
+    let place = Folder::new();
+    let store = place.open().await;
+    let records = everything(&store);
+    put(&store, &records).await;
+    let id = store.id();
+    store.close().await;
+    drop(store);
+
+    let store = place.open().await;
+    assert_eq!(store.id(), id);
+    let (loaded, bad) = load(&store).await;
+    assert_eq!((loaded.len(), bad.len()), (records.len(), 0));
+    assert_eq!(store.reader().await.unwrap().reads().revision().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn loading_reads_every_row_of_many_ranges_once() {
+    let place = Folder::new();
+    let store = place.open().await;
+    let account = account(1);
+    let mut records = vec![Record::Account(account.clone())];
+    for n in 0..9_000 {
+        records.push(Record::Caller(caller(100 + n, &account, CallerKind::Consumer)));
+    }
+    put(&store, &records).await;
+    let (loaded, bad) = load(&store).await;
+    assert_eq!(bad, []);
+    let ids: std::collections::BTreeSet<RecordId> = loaded.iter().map(Record::id).collect();
+    assert_eq!((ids.len(), loaded.len()), (records.len(), records.len()));
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_believed_is_quarantined_and_the_rest_loads() {
+    let place = Folder::new();
+    let store = place.open().await;
+    let records = everything(&store);
+    put(&store, &records).await;
+    store.close().await;
+    drop(store);
+    place.meddle("UPDATE callers SET sources = 'nonsense' WHERE id LIKE 'con_%'").await;
+    place.meddle("UPDATE apis SET doc = replace(doc, 'orders', '../orders')").await;
+    place.meddle("UPDATE credentials SET sealed = x'00' WHERE kind = 'key_pair'").await;
+    place.meddle("UPDATE grants SET stages = 255 WHERE revoked IS NULL").await;
+
+    let store = place.open().await;
+    let (loaded, bad) = load(&store).await;
+    let nouns: Vec<&str> = bad.iter().map(|row| row.noun).collect();
+    assert_eq!(nouns, ["api", "caller", "credential", "grant"], "{bad:?}");
+    assert_eq!(loaded.len(), records.len() - 4);
+    assert!(bad.iter().all(|row| !row.id.is_empty() && !row.why.contains("canary")), "{bad:?}");
+}
+
+#[tokio::test]
+async fn an_object_keeps_its_age_and_gets_a_new_revision_when_it_changes() {
+    let place = Folder::new();
+    let store = place.open().await;
+    let mut account = account(1);
+    put(&store, &[Record::Account(account.clone())]).await;
+    account.description = "another".to_owned();
+    let mut tx = store.write().await.unwrap();
+    tx.begin_change(at(2_000)).await.unwrap();
+    tx.put(&Record::Account(account.clone())).await.unwrap();
+    tx.end_change(Vec::new()).await.unwrap();
+    tx.commit().await.unwrap();
+    let found = store.reader().await.unwrap().reads().account(account.id).await.unwrap().unwrap();
+    assert_eq!(found, Stored { object: account, revision: 2, created: at(1_000), changed: at(2_000) });
+}
+
+#[tokio::test]
+async fn what_must_be_unique_is_refused_by_the_store_itself() {
+    let place = Folder::new();
+    let store = place.open().await;
+    let records = everything(&store);
+    put(&store, &records).await;
+    let Record::Account(account) = &records[0] else { panic!() };
+    let other = caller(50, account, CallerKind::Application);
+    let consumer = caller(51, account, CallerKind::Consumer);
+    let twins = [
+        ("the same AppKey in other case", key_pair(60, &other, "203753385", "x")),
+        ("an AppCode that is another's API key", app_code(61, &other, &store, API_KEY)),
+        ("an API key that is another's AppCode", api_key(62, &consumer, &store, APP_CODE)),
+        ("the same identity claim", jwt(63, &consumer, "u1")),
+    ];
+    put(&store, &[Record::Caller(other), Record::Caller(consumer)]).await;
+    for (what, twin) in twins {
+        let mut tx = store.write().await.unwrap();
+        tx.begin_change(at(1)).await.unwrap();
+        let error = tx.put(&twin).await.unwrap_err();
+        assert!(matches!(error, StoreError::Contradiction(_)), "{what}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_referred_to_cannot_go() {
+    let place = Folder::new();
+    let store = place.open().await;
+    let records = everything(&store);
+    put(&store, &records).await;
+    for record in &records {
+        let free = matches!(record, Record::Credential(_) | Record::Member(..) | Record::Grant(_));
+        let mut tx = store.write().await.unwrap();
+        tx.begin_change(at(1)).await.unwrap();
+        let deleted = tx.delete(&record.id()).await;
+        match deleted {
+            Ok(()) => assert!(free, "{} went", record.id()),
+            Err(error) => {
+                assert!(!free && matches!(error, StoreError::Contradiction(_)), "{}: {error}", record.id());
+            }
+        }
+    }
+    // From the leaves down everything goes, and nothing is left.
+    let mut tx = store.write().await.unwrap();
+    tx.begin_change(at(1)).await.unwrap();
+    for record in records.iter().rev() {
+        tx.delete(&record.id()).await.unwrap();
+    }
+    tx.end_change(Vec::new()).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(load(&store).await.0, []);
+}
+
+#[tokio::test]
+async fn lists_turn_pages_by_age_and_filter_exactly() {
+    let place = Folder::new();
+    let store = place.open().await;
+    let (ours, theirs) = (account(1), account(2));
+    let mut records = vec![Record::Account(ours.clone()), Record::Account(theirs.clone())];
+    for n in 0..25 {
+        records.push(Record::Caller(caller(100 + n, &ours, CallerKind::Application)));
+    }
+    let odd = Caller { name: name("Web_shop 100"), ..caller(200, &theirs, CallerKind::Application) };
+    records.push(Record::Caller(odd.clone()));
+    put(&store, &records).await;
+    let mut reader = store.reader().await.unwrap();
+    let mut reads = reader.reads();
+
+    let filter =
+        CallerFilter { account: Some(ours.id), kind: Some(CallerKind::Application), ..Default::default() };
+    let mut seen = Vec::new();
+    let mut page = ListPage { after: String::new(), limit: 10 };
+    loop {
+        let found = reads.list_callers(&filter, &page).await.unwrap();
+        let Some(last) = found.last() else { break };
+        page.after = last.object.id.to_string();
+        seen.extend(found.into_iter().map(|caller| caller.object.id));
+    }
+    assert!(seen.len() == 25 && seen.is_sorted());
+
+    let all = ListPage { after: String::new(), limit: 100 };
+    for (text, expected) in [("SHOP", 1), ("web_", 1), ("web%", 0), ("caller 1", 25), ("\\", 0), ("b_s", 1)] {
+        let filter = CallerFilter { name: Some(text.to_owned()), ..Default::default() };
+        assert_eq!(reads.list_callers(&filter, &all).await.unwrap().len(), expected, "{text}");
+    }
+    for (value, expected) in [("t103", 1), ("t10", 0), ("T103", 0)] {
+        let filter = CallerFilter { tag: Some(("team".to_owned(), value.to_owned())), ..Default::default() };
+        assert_eq!(reads.list_callers(&filter, &all).await.unwrap().len(), expected, "{value}");
+    }
+}
+
+#[tokio::test]
+async fn many_are_found_by_name_id_and_digest_at_once() {
+    let place = Folder::new();
+    let store = place.open().await;
+    let account = account(1);
+    let mut records = vec![Record::Account(account.clone())];
+    for n in 0..600 {
+        let caller = caller(1_000 + n, &account, CallerKind::Consumer);
+        records.push(Record::Caller(caller.clone()));
+        records.push(api_key(5_000 + n, &caller, &store, &format!("an-api-key-of-{n:06}")));
+    }
+    put(&store, &records).await;
+    let mut reader = store.reader().await.unwrap();
+    let mut reads = reader.reads();
+    let names: Vec<Name> = (0..700).map(|n| name(&format!("caller {}", 1_000 + n))).collect();
+    let found = reads.callers_named(account.id, CallerKind::Consumer, &names).await.unwrap();
+    assert_eq!(found.len(), 600);
+    let ids: Vec<CallerId> = found.iter().map(|caller| caller.object.id).collect();
+    assert_eq!(reads.callers(&ids).await.unwrap().len(), 600);
+    assert_eq!(reads.credentials_of(&ids).await.unwrap().len(), 600);
+    let digest = store.digest("an-api-key-of-000042");
+    let found = reads.credential_by_digest(&digest).await.unwrap().unwrap();
+    assert_eq!(found.object.caller, CallerId::from_uuid(CallerKind::Consumer, uuid::Uuid::from_u128(1_042)));
+}

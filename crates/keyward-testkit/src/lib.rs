@@ -1,0 +1,16 @@
+//! Keyward's test kit: a whole gateway in process, upstream doubles, a raw client, a reference signer, an oracle,
+//! and the scenarios that run pure, through the store and through the live gateway.
+
+pub mod cases;
+pub mod client;
+pub mod clock;
+pub mod fixture;
+pub mod gateway;
+pub mod judge;
+pub mod operate;
+pub mod oracle;
+pub mod pure;
+pub mod request;
+pub mod scenario;
+pub mod signer;
+pub mod upstream;

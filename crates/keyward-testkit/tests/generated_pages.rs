@@ -1,0 +1,37 @@
+//! Pages of the manual that are made from the code, and must be as the code is.
+//! `make docs` (KEYWARD_BLESS=1) writes them anew.
+
+use std::path::PathBuf;
+
+use keyward_model::DenyReason;
+
+fn is_fresh(page: &str, expected: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").join(page);
+    if std::env::var_os("KEYWARD_BLESS").is_some() {
+        std::fs::write(&path, expected).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == expected, "{page} is not what the code says; run `make docs` and commit it");
+}
+
+#[test]
+fn the_page_of_reasons_is_fresh() {
+    let mut page = String::from(
+        "# Why a request was refused\n\n\
+         <!-- Made from crates/keyward-model/src/reason.rs by `make docs`. -->\n\n\
+         Every refusal has exactly one reason. They are listed in the order in which they are checked: the first that applies is told.\n\
+         The status follows from the reason alone. A late answer of a service is 504 rather than 502.\n\n\
+         From the outside `credential_unknown` and `proof_mismatch` look alike; the access log tells them apart.\n\n\
+         | # | reason | status | meaning | what to do |\n| --- | --- | --- | --- | --- |\n",
+    );
+    for (index, reason) in DenyReason::ALL.iter().enumerate() {
+        page.push_str(&format!(
+            "| {} | `{reason}` | {} | {} | {} |\n",
+            index + 1,
+            reason.status(),
+            reason.meaning().trim(),
+            reason.advice()
+        ));
+    }
+    is_fresh("docs/reasons.md", &page);
+}

@@ -1,0 +1,102 @@
+//! `keyward apply`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use keyward_api::{Applied, Call, ClientError, FieldProblem, Mention, Route, WorldFile, write_json};
+
+use super::fields::read_text;
+use super::nouns::{minted, warn};
+use super::output::{note, show};
+use super::remote::{Remote, failure};
+use super::{Failure, Outcome};
+
+/// Make what a world file names so, in one transaction. Applying twice changes nothing.
+#[derive(Debug, Args)]
+pub(crate) struct Apply {
+    /// The world file (`-` for standard input).
+    #[arg(long, short, value_name = "FILE")]
+    file: PathBuf,
+    /// Only say what would happen.
+    #[arg(long)]
+    dry_run: bool,
+    /// Remove what the file does not name, among the nouns and accounts that it does name.
+    #[arg(long)]
+    prune: bool,
+    /// Not supported by this version.
+    #[arg(long, hide = true, value_name = "FILE")]
+    identity: Option<PathBuf>,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+impl Apply {
+    pub(crate) async fn run(self) -> Outcome {
+        if self.identity.is_some() {
+            return Err(Failure::usage("`--identity` is not supported by this version; leave it out"));
+        }
+        let text = read_text(&self.file)?;
+        let wrong = |problems: Vec<FieldProblem>| Failure::usage(listed(&self.file, &problems));
+        let read = WorldFile::parse(&text, &|name| std::env::var(name).ok()).map_err(wrong)?;
+        let body = write_json(&read.world).map_err(Failure::new)?.into_bytes();
+        let call = Call::new(Route::Apply, [])
+            .query("dry_run", self.dry_run.then_some(true))
+            .query("prune", self.prune.then_some(true))
+            .json(body);
+        let applied: Applied = match self.remote.client()?.send(call).await {
+            Ok(applied) => applied,
+            // The node knows paths; where they stand in the file is known here.
+            Err(ClientError::Refused(problem)) if problem.problems.iter().any(|p| !p.path.is_empty()) => {
+                return Err(wrong(problem.problems.iter().map(|problem| read.locate(problem)).collect()));
+            }
+            Err(error) => return Err(failure(error)),
+        };
+        warn(&applied.warnings);
+        show(self.remote.output, &applied, summary)?;
+        if !applied.minted.is_empty() && self.remote.output == super::output::Format::Table {
+            note(
+                "the values above were generated and are shown this once; `keyward credential reveal` shows them again where the account allows it",
+            );
+        }
+        Ok(())
+    }
+}
+
+/// `FILE:LINE:COLUMN: PATH: MESSAGE`, one a line.
+fn listed(file: &Path, problems: &[FieldProblem]) -> String {
+    let name = if file == Path::new("-") { "standard input".into() } else { file.display().to_string() };
+    let mut lines: Vec<String> = problems.iter().map(|problem| format!("{name}:{problem}")).collect();
+    lines.push("nothing was changed".to_owned());
+    lines.join("\n")
+}
+
+fn summary(applied: &Applied) -> String {
+    let mut text = String::new();
+    let verbs = if applied.dry_run {
+        ["would create", "would change", "would leave", "would remove"]
+    } else {
+        ["created", "changed", "unchanged", "removed"]
+    };
+    let lists = [&applied.created, &applied.changed, &applied.unchanged, &applied.removed];
+    for (verb, list) in verbs.iter().zip(lists) {
+        for mention in list {
+            text.push_str(&line(verb, mention));
+        }
+    }
+    let counts: Vec<String> =
+        verbs.iter().zip(lists).map(|(verb, list)| format!("{verb} {}", list.len())).collect();
+    text.push_str(&format!("{} (revision {})\n", counts.join(", "), applied.revision));
+    if !applied.minted.is_empty() {
+        text.push('\n');
+        text.push_str(&minted(&applied.minted));
+        text.push('\n');
+    }
+    text
+}
+
+fn line(verb: &str, mention: &Mention) -> String {
+    match &mention.account {
+        Some(account) => format!("{verb:<12} {} {account}/{}\n", mention.noun, mention.name),
+        None => format!("{verb:<12} {} {}\n", mention.noun, mention.name),
+    }
+}

@@ -1,0 +1,200 @@
+//! `keyward consumer`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use keyward_api::{Answer, Call, Consumer, Credential, Route, Stored};
+use serde_json::Value;
+
+use super::credentials::{AddOpaque, ListCredentials, OfCaller};
+use super::fields::{Described, Description, Fields, Object, pair, read_text, tags};
+use super::nouns::{Basic, Listed, One, Switch, body, show_answer};
+use super::remote::failure;
+use super::{Failure, Outcome, output};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConsumerCommand {
+    #[command(flatten)]
+    Basic(Basic<ConsumerFields>),
+    #[command(flatten)]
+    Switch(Switch),
+    /// Give its API key (the only one, or the one named) a new value; the old one proves nothing any more.
+    Reset(Reset),
+    /// Its API keys.
+    #[command(subcommand)]
+    ApiKey(ApiKeyCommand),
+    /// Its JWT.
+    #[command(subcommand)]
+    Jwt(JwtCommand),
+}
+
+/// What a consumer is described by.
+#[derive(Debug, Args)]
+pub(crate) struct ConsumerFields {
+    /// For people.
+    #[arg(long, value_name = "TEXT", help_heading = "Description")]
+    description: Option<String>,
+    /// A tag. Naming one replaces them all.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair, help_heading = "Description")]
+    tag: Vec<(String, String)>,
+    /// Let it have API keys; one is generated.
+    #[arg(long, help_heading = "Description")]
+    api_key: bool,
+    /// Where its API keys stand: bearer, header:NAME or query:NAME; up to three.
+    #[arg(long, value_name = "SOURCE", help_heading = "Description")]
+    source: Vec<String>,
+    #[command(flatten)]
+    jwt: JwtKeys,
+}
+
+/// Where the keys that verify tokens come from.
+#[derive(Debug, Args)]
+pub(crate) struct JwtKeys {
+    /// Let it have JWT by a key set of its own, which is generated.
+    #[arg(long, conflicts_with = "jwks_file", help_heading = "Description")]
+    jwt: bool,
+    /// Let it have JWT by the key set (JWKS) in this file.
+    #[arg(long, value_name = "FILE", help_heading = "Description")]
+    jwks_file: Option<PathBuf>,
+    /// What `iss` of its tokens must be.
+    #[arg(long, value_name = "TEXT", help_heading = "Description")]
+    issuer: Option<String>,
+    /// What `aud` of its tokens must name; one of several is enough.
+    #[arg(long, value_name = "TEXT", help_heading = "Description")]
+    audience: Vec<String>,
+}
+
+impl Described for JwtKeys {
+    fn fields(&self) -> Result<Object, Failure> {
+        let jwks = self.jwks_file.as_deref().map(read_text).transpose()?;
+        let fields = Fields::default()
+            .put("symmetric", self.jwt.then_some(true))
+            .put("jwks", jwks.map(|text| text.replace('$', "$$")))
+            .put("issuer", self.issuer.as_deref())
+            .list("audiences", self.audience.iter().map(String::as_str));
+        Ok(fields.done())
+    }
+}
+
+impl Described for ConsumerFields {
+    fn fields(&self) -> Result<Object, Failure> {
+        let sources = self.source.iter().map(|text| source(text)).collect::<Result<Vec<_>, _>>()?;
+        let jwt = self.jwt.fields()?;
+        let empty = || Value::Object(Object::new());
+        let fields = Fields::default()
+            .put("description", self.description.as_deref())
+            .put("tags", tags(&self.tag))
+            .put("api_key", self.api_key.then(empty))
+            .list("api_key.sources", sources)
+            .put("jwt", (!jwt.is_empty()).then_some(Value::Object(jwt)));
+        Ok(fields.done())
+    }
+}
+
+fn source(text: &str) -> Result<Value, Failure> {
+    match text.split_once(':') {
+        None if text == "bearer" => Ok(text.into()),
+        Some((place @ ("header" | "query"), name)) => {
+            Ok(Value::Object(Fields::default().put(place, Some(name)).done()))
+        }
+        _ => {
+            Err(Failure::usage(format!("`{text}` is not a source; write bearer, header:NAME or query:NAME")))
+        }
+    }
+}
+
+/// Which API key to reset.
+#[derive(Debug, Args)]
+pub(crate) struct Reset {
+    #[command(flatten)]
+    one: One,
+    /// Id of the API key; absent: the only one.
+    #[arg(long, value_name = "ID")]
+    credential: Option<String>,
+    /// File with the new value (`-` for standard input); absent: generated.
+    #[arg(long, value_name = "FILE")]
+    value_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ApiKeyCommand {
+    /// List them, without their values.
+    List(ListCredentials),
+    /// Add one: generated, or with the value that is given.
+    Add(AddOpaque),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JwtCommand {
+    /// Show how its tokens are verified.
+    Show(One),
+    /// Set how its tokens are verified.
+    Set(SetJwt),
+}
+
+/// A JWT to set.
+#[derive(Debug, Args)]
+pub(crate) struct SetJwt {
+    #[command(flatten)]
+    one: One,
+    #[command(flatten)]
+    description: Description<JwtKeys>,
+}
+
+impl ConsumerCommand {
+    pub(crate) async fn run(self) -> Outcome {
+        match self {
+            Self::Basic(basic) => basic.run::<Consumer>().await,
+            Self::Switch(switch) => switch.run::<Consumer>().await,
+            Self::Reset(reset) => reset.run().await,
+            Self::ApiKey(ApiKeyCommand::List(list)) => list.run(Route::ListApiKeys).await,
+            Self::ApiKey(ApiKeyCommand::Add(add)) => add.run(Route::AddApiKey).await,
+            Self::Jwt(JwtCommand::Show(one)) => send(&one, one.call(Route::ShowJwt)).await,
+            Self::Jwt(JwtCommand::Set(set)) => {
+                let call = set.one.call(Route::SetJwt).json(body(&set.description.object()?)?);
+                send(&set.one, call).await
+            }
+        }
+    }
+}
+
+async fn send(one: &One, call: Call<'_>) -> Outcome {
+    let answer: Answer<Credential> = one.remote.client()?.send(call).await.map_err(failure)?;
+    show_answer(&one.remote, &answer)
+}
+
+impl Reset {
+    async fn run(self) -> Outcome {
+        let of = OfCaller { one: self.one };
+        let wanted = |credential: &Credential| self.credential.as_ref().is_none_or(|id| credential.id == *id);
+        of.reset(Route::ListApiKeys, wanted, self.value_file.as_deref()).await
+    }
+}
+
+impl Listed for Consumer {
+    const NOUN: &'static str = "consumer";
+
+    fn table(items: &[Stored<Self>]) -> String {
+        let rows = items.iter().map(|consumer| {
+            let about = &consumer.description;
+            let claim = consumer.credentials.iter().find_map(|credential| credential.identity_claim.as_ref());
+            let claim =
+                claim.map(|claim| format!("{}={}", claim.name, claim.value.as_deref().unwrap_or_default()));
+            [
+                about.account.clone(),
+                about.name.clone(),
+                output::yes(about.enabled),
+                consumer
+                    .credentials
+                    .iter()
+                    .filter(|credential| credential.kind == "api_key")
+                    .count()
+                    .to_string(),
+                output::or_dash(claim.as_deref()),
+                about.description.clone(),
+                consumer.id.clone(),
+            ]
+        });
+        output::table(["account", "name", "enabled", "api keys", "jwt claim", "description", "id"], rows)
+    }
+}

@@ -1,0 +1,112 @@
+//! `keyward explain` and `keyward who-can`.
+
+use clap::Args;
+use keyward_api::{Answer, Call, Explanation, List, Permitted, Route};
+
+use super::Outcome;
+use super::output::{self, show};
+use super::remote::{Remote, failure};
+
+/// Ask whether a call would be permitted, and why (not).
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    #[command(flatten)]
+    what: What,
+    /// Of this application.
+    #[arg(long, visible_alias = "app", value_name = "NAME", group = "caller")]
+    application: Option<String>,
+    /// Of this consumer.
+    #[arg(long, value_name = "NAME", group = "caller")]
+    consumer: Option<String>,
+    /// Of the application with this AppKey, by that key pair.
+    #[arg(long, value_name = "KEY", group = "caller")]
+    app_key: Option<String>,
+    /// Account of the API, where the caller is of another one.
+    #[arg(long, value_name = "NAME")]
+    api_account: Option<String>,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+/// List who may call, with the grant each rests on.
+#[derive(Debug, Args)]
+pub(crate) struct WhoCan {
+    #[command(flatten)]
+    what: What,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+/// What would be called.
+#[derive(Debug, Args)]
+pub(crate) struct What {
+    /// The API.
+    #[arg(long, value_name = "NAME")]
+    api: String,
+    /// The stage; absent: RELEASE.
+    #[arg(long, value_name = "STAGE")]
+    stage: Option<String>,
+    /// Method and path below the base path, such as `GET /42`; absent: any operation.
+    #[arg(long, value_name = "OPERATION")]
+    operation: Option<String>,
+    /// Account in which the names are looked up. An API that is not there is looked for in `default`.
+    #[arg(long, value_name = "NAME")]
+    account: Option<String>,
+    /// The gateway; absent: `default`.
+    #[arg(long, value_name = "NAME")]
+    gateway: Option<String>,
+    /// The moment, such as 2026-01-31T12:00:00Z; absent: now.
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+}
+
+impl What {
+    fn call(&self, route: Route) -> Call<'static> {
+        Call::new(route, [])
+            .query("api", Some(&self.api))
+            .query("stage", self.stage.as_deref())
+            .query("operation", self.operation.as_deref())
+            .query("account", self.account.as_deref())
+            .query("gateway", self.gateway.as_deref())
+            .query("at", self.at.as_deref())
+    }
+}
+
+impl Explain {
+    pub(crate) async fn run(self) -> Outcome {
+        let call = self
+            .what
+            .call(Route::Explain)
+            .query("application", self.application.as_deref())
+            .query("consumer", self.consumer.as_deref())
+            .query("app_key", self.app_key.as_deref())
+            .query("api_account", self.api_account.as_deref());
+        let answer: Answer<Explanation> = self.remote.client()?.send(call).await.map_err(failure)?;
+        show(self.remote.output, &answer, |answer| in_words(&answer.object))
+    }
+}
+
+fn in_words(explanation: &Explanation) -> String {
+    let mut text = format!("{}: {}", explanation.decision, explanation.reason);
+    if let Some(grant) = &explanation.grant {
+        text.push_str(&format!(" ({grant})"));
+    }
+    for miss in &explanation.near_misses {
+        text.push_str(&format!("\n  {} does not permit it: {}, {}", miss.grant, miss.reason, miss.detail));
+    }
+    text
+}
+
+impl WhoCan {
+    pub(crate) async fn run(self) -> Outcome {
+        let call = self.what.call(Route::WhoCan);
+        let list: List<Permitted> = self.remote.client()?.send(call).await.map_err(failure)?;
+        show(self.remote.output, &list, |list| {
+            let rows = list.items.iter().map(|caller| {
+                let Permitted { noun, account, name, id, grant } = caller.clone();
+                [noun, account, name, id, grant]
+            });
+            output::table(["noun", "account", "name", "id", "grant"], rows)
+        })
+    }
+}

@@ -1,0 +1,189 @@
+//! `keyward serve`: runs a node until it is told to end.
+
+use std::io::Write as _;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use keyward_model::Name;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::output::complain;
+use super::remote::ADMIN_DEFAULT;
+use super::{Failure, Outcome};
+use crate::demo::Demo;
+use crate::{AccessLogTo, Node, NodeError, NodeOptions};
+
+/// Run a node of a gateway.
+///
+/// When gateway and admin server both answer, one line is printed on standard output:
+/// `ready gateway=http://HOST:PORT admin=http://HOST:PORT`. Everything else goes to standard error
+/// (`KEYWARD_LOG` says how much, such as `debug` or `keyward_gateway=trace`). SIGTERM and SIGINT let requests under
+/// way end; a second one ends at once. SIGHUP opens the access log anew.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Data folder; made if it is not there.
+    #[arg(long, env = "KEYWARD_DATA", value_name = "DIR", default_value = "data")]
+    data: PathBuf,
+    /// Where the gateway listens; port 0 picks one. May be given several times.
+    #[arg(long, value_name = "ADDR", value_parser = address, default_value = "127.0.0.1:8080")]
+    listen: Vec<SocketAddr>,
+    /// Where the admin server listens; port 0 picks one.
+    #[arg(long, value_name = "ADDR", value_parser = address, default_value = ADMIN_DEFAULT)]
+    admin: SocketAddr,
+    /// The gateway that this node belongs to.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    gateway: Name,
+    /// A PostgreSQL URL, instead of the store in the data folder.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// The master key file; absent: `master.key` in the data folder, made on first start.
+    #[arg(long, value_name = "FILE")]
+    master_key: Option<PathBuf>,
+    /// Where access records go; `-` for standard error; absent: `access.log` in the data folder.
+    #[arg(long, value_name = "FILE")]
+    access_log: Option<PathBuf>,
+    /// Apply this world file before reporting ready. May be given several times.
+    #[arg(long, value_name = "FILE")]
+    apply: Vec<PathBuf>,
+    /// Cores to serve on; absent: all there are.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    workers: Option<u16>,
+    /// Keep no local token: without operators nobody can administer the node then.
+    #[arg(long)]
+    no_local_token: bool,
+    /// A name under which the admin server may be called, besides `localhost` and its addresses.
+    #[arg(long, value_name = "NAME")]
+    admin_host: Vec<String>,
+    /// Answer `/metrics` without a token to everybody who reaches the admin address.
+    #[arg(long)]
+    open_metrics: bool,
+    /// Longest time for requests under way to end, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    drain_s: u64,
+    /// Start with a demo world (an echo service included) and print commands to try.
+    #[arg(long)]
+    demo: bool,
+}
+
+/// `HOST:PORT`.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let wrong = || format!("`{text}` is not HOST:PORT, like 127.0.0.1:8080");
+    text.to_socket_addrs().map_err(|_| wrong())?.next().ok_or_else(wrong)
+}
+
+impl Serve {
+    pub(crate) async fn run(self) -> Outcome {
+        log_to_standard_error();
+        // Whatever this process makes is its owner's alone.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+        let mut signals = Signals::new()?;
+        let drain = Duration::from_secs(self.drain_s);
+        let demo = if self.demo { Some(Demo::start().await?) } else { None };
+        let node = tokio::select! {
+            node = Node::start(self.options()) => node.map_err(refused)?,
+            () = signals.end() => return Ok(()),
+        };
+        if let Some(demo) = &demo {
+            demo.show(&node).await?;
+        }
+        ready(&node)?;
+        while signals.next().await == Told::Reopen {
+            node.reopen_access_log();
+        }
+        tracing::info!("ending: requests under way may end");
+        tokio::select! {
+            () = node.shutdown(drain) => Ok(()),
+            () = signals.end() => Err(Failure::new("ended at once, on a second signal")),
+        }
+    }
+
+    fn options(self) -> NodeOptions {
+        let access_log = match self.access_log {
+            None => AccessLogTo::DataDir,
+            Some(path) if path.as_os_str() == "-" => AccessLogTo::StandardError,
+            Some(path) => AccessLogTo::File(path),
+        };
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        NodeOptions {
+            listen: self.listen,
+            admin: self.admin,
+            store: self.store,
+            master_key: self.master_key,
+            access_log,
+            apply: self.apply,
+            workers: self.workers.map_or_else(cores, usize::from),
+            local_token: !self.no_local_token,
+            admin_hosts: self.admin_host,
+            metrics_open: self.open_metrics,
+            ..NodeOptions::new(self.data, self.gateway)
+        }
+    }
+}
+
+/// A bad world file is told from everything else by the exit code.
+fn refused(error: NodeError) -> Failure {
+    match error {
+        NodeError::World { .. } => Failure::usage(error),
+        other => Failure::new(other),
+    }
+}
+
+/// The one line on standard output.
+fn ready(node: &Node) -> Outcome {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "ready gateway=http://{} admin=http://{}", node.gateway_addr(), node.admin_addr())
+        .and_then(|()| out.flush())
+        .map_err(|error| Failure::new(format!("standard output cannot be written: {error}")))
+}
+
+/// What a signal says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    End,
+    Reopen,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| Failure::new(format!("signals cannot be listened to: {error}")))
+        };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for a signal.
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::End,
+            _ = self.interrupt.recv() => Told::End,
+            _ = self.hangup.recv() => Told::Reopen,
+        }
+    }
+
+    /// Waits for a signal to end.
+    async fn end(&mut self) {
+        while self.next().await != Told::End {}
+    }
+}
+
+fn log_to_standard_error() {
+    let filter = EnvFilter::try_from_env("KEYWARD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+    if log.try_init().is_err() {
+        complain("the log could not be set up a second time");
+    }
+}

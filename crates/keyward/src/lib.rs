@@ -1,0 +1,13 @@
+//! The one binary: wiring, `serve`, and the command line.
+//!
+//! [`Node`] is a whole node in one process, for `serve` and for tests. Everything else here is the command line.
+
+pub mod cli;
+mod data_dir;
+mod demo;
+mod echo;
+mod node;
+mod token;
+
+pub use echo::EchoService;
+pub use node::{AccessLogTo, Node, NodeError, NodeOptions};

@@ -1,0 +1,473 @@
+//! A node: store, use cases, data plane and admin server, wired together. The only place where they meet.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use keyward_admin::{Admin, AdminOptions, AdminServer, AdminToken};
+use keyward_api::{FieldProblem, WorldFile};
+use keyward_control::{
+    Actor, ApplyOptions, Control, ControlError, ControlOptions, ErrorKind, Minter, ObjectRef, Random,
+    SystemRandom,
+};
+use keyward_gateway::{
+    AccessLog, Clock, Gateway, History, ReplayMemory, ReplayOptions, SystemClock, transport_limits,
+};
+use keyward_http::{Limits, Server, ServerConfig, ServerHandle, StartError};
+use keyward_model::{Name, Plaintext};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::data_dir::DataDir;
+
+/// How a node is set up.
+pub struct NodeOptions {
+    /// Its data folder; made if it is not there.
+    pub data: PathBuf,
+    /// Where the gateway listens; port 0 picks one.
+    pub listen: Vec<SocketAddr>,
+    /// Where the admin server listens; port 0 picks one.
+    pub admin: SocketAddr,
+    /// The gateway that the node belongs to.
+    pub gateway: Name,
+    /// A store elsewhere; absent: SQLite in the data folder.
+    pub store: Option<String>,
+    /// The master key file; absent: in the data folder, made on first start.
+    pub master_key: Option<PathBuf>,
+    /// Where access records go.
+    pub access_log: AccessLogTo,
+    /// World files that are applied before the node is ready.
+    pub apply: Vec<PathBuf>,
+    /// Looks up the variables of those files.
+    pub environment: fn(&str) -> Option<String>,
+    /// Cores to serve on.
+    pub workers: usize,
+    /// Is there a local token? Without one and without operators nobody can administer the node.
+    pub local_token: bool,
+    /// Names under which the admin server may be called, besides `localhost` and addresses.
+    pub admin_hosts: Vec<String>,
+    /// Is `/metrics` answered without a token?
+    pub metrics_open: bool,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where ids and secrets come from.
+    pub random: Arc<dyn Random>,
+    /// How many nonces are remembered.
+    pub replay: ReplayOptions,
+}
+
+/// How long administrators' requests may go on once the gateway has drained.
+const ADMIN_GRACE: Duration = Duration::from_secs(5);
+
+/// Where access records go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessLogTo {
+    /// Nowhere.
+    Nowhere,
+    /// To `access.log` in the data folder.
+    DataDir,
+    /// To this file.
+    File(PathBuf),
+    /// To standard error.
+    StandardError,
+}
+
+impl NodeOptions {
+    /// A node with this data folder: free loopback ports, the gateway `default`, one core, the machine's clock.
+    pub fn new(data: impl Into<PathBuf>, gateway: Name) -> Self {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            data: data.into(),
+            listen: vec![loopback],
+            admin: loopback,
+            gateway,
+            store: None,
+            master_key: None,
+            access_log: AccessLogTo::DataDir,
+            apply: Vec::new(),
+            environment: |name| std::env::var(name).ok(),
+            workers: 1,
+            local_token: true,
+            admin_hosts: Vec::new(),
+            metrics_open: false,
+            clock: Arc::new(SystemClock::new()),
+            random: Arc::new(SystemRandom),
+            replay: ReplayOptions::default(),
+        }
+    }
+}
+
+impl fmt::Debug for NodeOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeOptions")
+            .field("data", &self.data)
+            .field("gateway", &self.gateway)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The data folder cannot be used.
+    #[error("the data folder `{path}` cannot be used: {source}")]
+    Data {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The use cases refused.
+    #[error("{0}")]
+    Control(#[from] ControlError),
+    /// A world file is wrong. Nothing of it was applied.
+    #[error("{}", listed(.file, .problems))]
+    World {
+        /// The file.
+        file: PathBuf,
+        /// Everything that is wrong with it.
+        problems: Vec<FieldProblem>,
+    },
+    /// The gateway that the node should belong to is not known.
+    #[error("there is no gateway `{0}`; name another with --gateway, or apply a world file that has it")]
+    Gateway(Name),
+    /// The gateway's listeners did not start.
+    #[error("the gateway does not start: {0}; choose another address with --listen")]
+    Listen(StartError),
+    /// The admin listener did not start.
+    #[error("the admin server cannot listen on `{address}`: {source}; choose another address with --admin")]
+    AdminListen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file or thread that the node needs is not to be had.
+    #[error("{what}: {source}")]
+    System {
+        /// What was wanted.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+fn listed(file: &Path, problems: &[FieldProblem]) -> String {
+    let lines: Vec<String> = problems.iter().map(|problem| format!("{}:{problem}", file.display())).collect();
+    lines.join("\n")
+}
+
+/// Turns an error of the system into one that says what was wanted.
+fn system(what: &'static str) -> impl FnOnce(io::Error) -> NodeError {
+    move |source| NodeError::System { what, source }
+}
+
+/// A running node.
+pub struct Node {
+    data: DataDir,
+    control: Control,
+    token: Option<Plaintext>,
+    server: Arc<ServerHandle>,
+    admin: AdminServer,
+    gateway: Gateway,
+    serving: Arc<AtomicBool>,
+    following: Following,
+}
+
+impl Node {
+    /// Starts a node: when this returns, gateway and admin server answer.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub async fn start(options: NodeOptions) -> Result<Self, NodeError> {
+        let (data, used) = DataDir::open(&options.data)
+            .map_err(|source| NodeError::Data { path: options.data.clone(), source })?;
+        let control = Control::open(ControlOptions {
+            data_dir: data.path().to_owned(),
+            store_url: options.store.clone(),
+            master_key_file: options.master_key.clone(),
+            clock: Arc::new(ControlClock(Arc::clone(&options.clock))),
+            random: Arc::clone(&options.random),
+            own_listeners: known(&options),
+        })
+        .await?;
+        for problem in control.quarantined() {
+            tracing::error!(%problem, "something in the store cannot be read and is left out");
+        }
+        match Self::start_on(&options, &data, used, control.clone()).await {
+            Ok(node) => Ok(node),
+            Err(error) => {
+                control.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn start_on(
+        options: &NodeOptions,
+        data: &DataDir,
+        used: bool,
+        control: Control,
+    ) -> Result<Self, NodeError> {
+        let token = local_token(options, data)?;
+        let listener = TcpListener::bind(options.admin)
+            .await
+            .map_err(|source| NodeError::AdminListen { address: options.admin, source })?;
+        let admin_address = listener.local_addr().map_err(system("the admin listener has no address"))?;
+        control.add_own_listeners(&[admin_address]);
+        for file in &options.apply {
+            apply(&control, file, options.environment).await?;
+        }
+        let gateway = open_gateway(options, data, used, &control).await?;
+        let server = serve(options, &gateway)?;
+        control.add_own_listeners(server.local_addrs());
+        let serving = Arc::new(AtomicBool::new(true));
+        let admin = Admin::new(AdminOptions {
+            control: control.clone(),
+            token: token.as_ref().and_then(|token| AdminToken::new(token.expose_secret())),
+            hosts: options.admin_hosts.clone(),
+            metrics: metrics(&gateway, &server),
+            metrics_open: options.metrics_open,
+            clock: Arc::new(ControlClock(Arc::clone(&options.clock))),
+            gateway_ready: {
+                let serving = Arc::clone(&serving);
+                Arc::new(move || serving.load(Ordering::Acquire))
+            },
+        });
+        let admin = AdminServer::start(listener, admin).map_err(system("the admin server does not start"))?;
+        tracing::info!(
+            gateway = %options.gateway,
+            revision = control.revision().number,
+            workers = options.workers,
+            "listening"
+        );
+        let following = Following(tokio::spawn(follow_limits(gateway.clone(), Arc::clone(&server))));
+        Ok(Self { data: data.clone(), control, token, server, admin, gateway, serving, following })
+    }
+
+    /// Where the gateway listens: the first of its addresses.
+    pub fn gateway_addr(&self) -> SocketAddr {
+        self.server.local_addrs().first().copied().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
+    }
+
+    /// Every address that the gateway listens on.
+    pub fn gateway_addrs(&self) -> &[SocketAddr] {
+        self.server.local_addrs()
+    }
+
+    /// Where the admin server listens.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin.address()
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// The use cases, on this node's store.
+    pub fn control(&self) -> &Control {
+        &self.control
+    }
+
+    /// The data plane's shared parts.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// The local token, if there is one.
+    pub fn admin_token(&self) -> Option<&Plaintext> {
+        self.token.as_ref()
+    }
+
+    /// Opens the access log anew, after it was moved away.
+    pub fn reopen_access_log(&self) {
+        if let Some(log) = &self.gateway.log {
+            log.reopen();
+        }
+    }
+
+    /// Stops: takes no new connections, lets requests under way end for at most `grace`, then closes the store.
+    pub async fn shutdown(self, grace: Duration) {
+        self.serving.store(false, Ordering::Release);
+        self.server.shutdown(grace).await;
+        drop(self.following);
+        self.admin.shutdown(ADMIN_GRACE).await;
+        if let Err(error) = self.gateway.replay.close() {
+            tracing::error!(%error, "the replay memory could not be written; APIs that require a nonce will refuse old timestamps");
+        }
+        if let Some(log) = &self.gateway.log {
+            log.close();
+        }
+        self.control.close().await;
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("gateway", &self.gateway_addr())
+            .field("admin", &self.admin_addr())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The gateway's clock, as the use cases read it.
+struct ControlClock(Arc<dyn Clock>);
+
+impl keyward_control::Clock for ControlClock {
+    fn now(&self) -> keyward_model::Timestamp {
+        self.0.now()
+    }
+}
+
+/// The listeners whose ports are known before they listen.
+fn known(options: &NodeOptions) -> Vec<SocketAddr> {
+    options.listen.iter().chain([&options.admin]).copied().filter(|address| address.port() != 0).collect()
+}
+
+/// The token in the data folder, made on first start.
+fn local_token(options: &NodeOptions, data: &DataDir) -> Result<Option<Plaintext>, NodeError> {
+    if !options.local_token {
+        return Ok(None);
+    }
+    let wrong = system("the admin token cannot be kept in the data folder");
+    let stored = data.admin_token().map_err(system("the admin token cannot be read"))?;
+    match stored.filter(|token| token.expose_secret().len() >= AdminToken::LENGTH_MIN) {
+        Some(token) => Ok(Some(token)),
+        None => {
+            let token = Minter::new(Arc::clone(&options.random)).admin_token().map_err(|error| {
+                NodeError::System { what: "no admin token", source: io::Error::other(error) }
+            })?;
+            data.write_admin_token(&token).map_err(wrong)?;
+            Ok(Some(token))
+        }
+    }
+}
+
+/// Applies a world file of the command line.
+async fn apply(
+    control: &Control,
+    file: &Path,
+    environment: fn(&str) -> Option<String>,
+) -> Result<(), NodeError> {
+    let wrong = |problems| NodeError::World { file: file.to_owned(), problems };
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        let message = format!("the file cannot be read: {error}");
+        wrong(vec![FieldProblem { line: 0, column: 0, path: String::new(), message }])
+    })?;
+    let mut read = WorldFile::parse(&text, &environment).map_err(wrong)?;
+    let world = std::mem::take(&mut read.world);
+    let applied = control.apply(&Actor::Start, world, ApplyOptions::default()).await.map_err(|error| {
+        let problems = error.problems().iter().map(|problem| FieldProblem {
+            line: problem.place.line,
+            column: problem.place.column,
+            path: problem.place.path.clone(),
+            message: problem.text.clone(),
+        });
+        wrong(problems.map(|problem| read.locate(&problem)).collect())
+    })?;
+    for warning in &applied.warnings {
+        tracing::warn!(file = %file.display(), path = %warning.place.path, "{}", warning.text);
+    }
+    tracing::info!(
+        file = %file.display(),
+        revision = applied.revision.number,
+        created = applied.created.len(),
+        changed = applied.changed.len(),
+        "applied"
+    );
+    Ok(())
+}
+
+/// The data plane's shared parts.
+async fn open_gateway(
+    options: &NodeOptions,
+    data: &DataDir,
+    used: bool,
+    control: &Control,
+) -> Result<Gateway, NodeError> {
+    let named = ObjectRef::Named(keyward_model::Qualified {
+        account: options.gateway.clone(),
+        name: options.gateway.clone(),
+    });
+    let id = control
+        .gateways()
+        .get(&Actor::Start, named)
+        .await
+        .map_err(|error| match error.kind() {
+            ErrorKind::NotFound => NodeError::Gateway(options.gateway.clone()),
+            _ => error.into(),
+        })?
+        .id;
+    let history = if used { History::Expected } else { History::None };
+    let replay =
+        ReplayMemory::open(&data.file("replay"), options.replay, history, Arc::clone(&options.clock))
+            .map_err(system("the replay memory cannot be opened"))?;
+    replay.keep_tended().map_err(system("the replay memory's thread does not start"))?;
+    let mut gateway = Gateway::new(id, control.snapshots(), Arc::clone(&options.clock), replay)
+        .map_err(system("the gateway does not start"))?;
+    gateway.log = access_log(options, data).map_err(system("the access log cannot be opened"))?;
+    Ok(gateway)
+}
+
+fn access_log(options: &NodeOptions, data: &DataDir) -> io::Result<Option<AccessLog>> {
+    match &options.access_log {
+        AccessLogTo::Nowhere => Ok(None),
+        AccessLogTo::DataDir => AccessLog::to_file(&data.file("access.log")).map(Some),
+        AccessLogTo::File(path) => AccessLog::to_file(path).map(Some),
+        AccessLogTo::StandardError => AccessLog::to_stream(io::stderr()).map(Some),
+    }
+}
+
+/// Starts the listeners, with one handler per core.
+fn serve(options: &NodeOptions, gateway: &Gateway) -> Result<Arc<ServerHandle>, NodeError> {
+    let config = ServerConfig {
+        listen: options.listen.clone(),
+        workers: options.workers.max(1),
+        limits: limits(gateway),
+    };
+    let gateway = gateway.clone();
+    let make_handler = move |_| gateway.handler();
+    Server::start(config, make_handler).map(Arc::new).map_err(NodeError::Listen)
+}
+
+/// What the gateway's own limits are, as the transport keeps them.
+fn limits(gateway: &Gateway) -> Limits {
+    let snapshot = gateway.published.load();
+    let Some(found) = snapshot.gateway(gateway.id) else { return Limits::default() };
+    transport_limits(&found.spec.limits, Limits::default())
+}
+
+/// The task that follows the gateway's limits. It ends with the node.
+struct Following(JoinHandle<()>);
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Hands changes of the gateway's limits on to the transport.
+async fn follow_limits(gateway: Gateway, server: Arc<ServerHandle>) {
+    let mut in_force = limits(&gateway);
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let wanted = limits(&gateway);
+        if wanted != in_force {
+            server.set_limits(wanted.clone());
+            in_force = wanted;
+        }
+    }
+}
+
+fn metrics(gateway: &Gateway, server: &Arc<ServerHandle>) -> Arc<dyn Fn() -> String + Send + Sync> {
+    let (gateway, server) = (gateway.clone(), Arc::clone(server));
+    Arc::new(move || gateway.metrics_page(&server.counters()))
+}

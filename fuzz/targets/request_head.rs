@@ -1,0 +1,4 @@
+//! A request head that is accepted can be read in one way only.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| keyward_http::fuzzing::request_head(bytes));

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Installs what a task needs and this machine lacks, and says what it does.
+# usage: scripts/setup.sh run|test
+set -euo pipefail
+cd "$(dirname "$0")/.."
+task=${1:-run}
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"
+  elif have sudo; then sudo "$@"
+  else die "need root to run: $*
+setup: run it by hand, then try again"; fi
+}
+
+apt_updated=
+apt_install() { # packages
+  have apt-get || die "please install: $* (this script knows apt-get only), then try again"
+  say "installing $*"
+  if [ -z "$apt_updated" ]; then as_root apt-get update -qq >&2; apt_updated=1; fi
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
+}
+
+need_build_tools() {
+  have cc || apt_install gcc libc6-dev
+  have make || apt_install make
+  if ! have cargo && [ -x "$HOME/.cargo/bin/cargo" ]; then
+    die "cargo is in ~/.cargo/bin but not on PATH: run '. ~/.cargo/env', then try again"
+  fi
+  have cargo || die "Rust is missing: install it from https://rustup.rs (1.95 or newer), then try again"
+  local version minor
+  version=$(rustc --version | awk '{print $2}')
+  minor=$(printf '%s' "$version" | cut -d. -f2)
+  [ "${minor:-0}" -ge 95 ] || die "Rust $version is too old: run 'rustup update stable' (1.95 or newer), then try again"
+}
+
+need_test_tools() {
+  cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+  cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+  have node && have npm || apt_install nodejs npm
+  local clients=crates/keyward-testkit/clients
+  if [ -f "$clients/package-lock.json" ] && ! [ "$clients/node_modules/.package-lock.json" -nt "$clients/package-lock.json" ]; then
+    say "installing the official npm client"
+    (cd "$clients" && npm ci --no-audit --no-fund --loglevel=error >&2)
+    touch "$clients/node_modules/.package-lock.json"
+  fi
+}
+
+case "$task" in
+  run) need_build_tools ;;
+  test) need_build_tools; need_test_tools ;;
+  *) die "usage: scripts/setup.sh run|test" ;;
+esac
