@@ -75,7 +75,8 @@ fn changes(snapshot: &Snapshot, callers: u64, each: u64) {
 
 /// The time of decisions: by the same caller over and over, and by others each time.
 fn decisions(snapshot: &Snapshot, callers: u64) {
-    let keys: Vec<Vec<u8>> = (0..20_000).map(|n| format!("Bearer {}", key_of(consumer(mixed(n), callers))).into()).collect();
+    let keys: Vec<Vec<u8>> =
+        (0..20_000).map(|n| format!("Bearer {}", key_of(consumer(mixed(n), callers))).into()).collect();
     for (name, step) in [("the same caller", 0), ("another caller each time", 1)] {
         let mut passed = 0;
         let started = Instant::now();

@@ -1,11 +1,6 @@
 //! A whole gateway in process: a node with its own data folder and ports, a recording upstream, and a clock that the
 //! test turns.
 
-#![expect(
-    clippy::expect_used,
-    reason = "a test that cannot set its scene fails at once, and says what it wanted"
-)]
-
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -257,9 +252,6 @@ async fn open(data: &TempDir, setup: &Setup, clock: &Arc<ManualClock>, apply: Ve
     options.apply = apply;
     match Node::start(options).await {
         Ok(node) => node,
-        Err(error) => {
-            let text = error.to_string();
-            Err::<Node, String>(text).expect("a node")
-        }
+        Err(error) => panic!("no node: {error}"),
     }
 }

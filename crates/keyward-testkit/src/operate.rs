@@ -1,10 +1,5 @@
 //! What an operator does between two requests of a test.
 
-#![expect(
-    clippy::expect_used,
-    reason = "a test that cannot set its scene fails at once, and says what it wanted"
-)]
-
 use keyward_control::{Actor, Control, CredentialChange, GrantFilter, ObjectRef};
 use keyward_model::{CallerId, CallerKind, GrantId, MemberSpec as Member, Name, Qualified};
 
