@@ -34,6 +34,25 @@ impl<'a> RequestPath<'a> {
         &self.decoded
     }
 
+    /// Other paths that a service might read in it: its segments without their `;` parameters, its escapes decoded
+    /// again. Empty for nearly every path.
+    pub(crate) fn other_readings(&self) -> Vec<String> {
+        let mut readings = Vec::new();
+        let mut level = Cow::Borrowed(&*self.decoded);
+        loop {
+            if level.contains(';') {
+                readings.push(without_parameters(&level));
+            }
+            match decode_leniently(&level) {
+                Again::Text(next) if readings.len() <= 2 * REPEATED_ESCAPES_MAX => {
+                    readings.push(next.clone());
+                    level = Cow::Owned(next);
+                }
+                _ => return readings,
+            }
+        }
+    }
+
     /// What follows the first `segments` segments, as it came: empty, or from a slash on.
     pub(crate) fn raw_after(&self, segments: usize) -> &'a str {
         after(self.raw, segments)
@@ -70,6 +89,11 @@ pub(crate) fn decode(text: &str) -> Option<String> {
 
 fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+fn without_parameters(path: &str) -> String {
+    let names = path.split('/').map(|segment| segment.split_once(';').map_or(segment, |(name, _)| name));
+    names.collect::<Vec<_>>().join("/")
 }
 
 /// No segment that a reader could skip or step back over, nothing that another reader takes for a slash or an end.
@@ -217,6 +241,21 @@ mod tests {
         ] {
             let read = RequestPath::parse(path).unwrap_or_else(|| panic!("{path}"));
             assert_eq!((read.raw(), read.decoded()), (path, decoded));
+        }
+    }
+
+    #[test]
+    fn other_readings_are_told() {
+        for (path, readings) in [
+            ("/a/b", &[][..]),
+            ("/a%20b/100%25", &[]),
+            ("/a/b;v=1/c;", &["/a/b/c"]),
+            ("/a/%3bb;c", &[]),
+            ("/a%2541", &["/aA"]),
+            ("/a%2541;x%253by", &["/a%41", "/aA;x;y", "/aA"]),
+        ] {
+            let read = RequestPath::parse(path).map(|path| path.other_readings());
+            assert_eq!(read.unwrap_or_default(), readings, "{path}");
         }
     }
 

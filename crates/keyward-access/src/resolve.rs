@@ -9,7 +9,7 @@ use keyward_model::{
 
 use crate::operations::{Found, Template};
 use crate::path::RequestPath;
-use crate::snapshot::{ApiUsage, Matched};
+use crate::snapshot::{ApiUsage, Matched, Route};
 use crate::{ApiEntry, Denial, Dialect, RequestHead, Snapshot, Strip};
 
 /// What a request asks for. Borrows the Snapshot and the head.
@@ -110,6 +110,10 @@ pub fn resolve<'a>(
             Found::Nothing => return Err(refuse(stage, DenyReason::ApiNotFound)),
         }
     };
+    let same = |reading: &String| reads_alike(snapshot, gateway, head, reading, (route, segments, template));
+    if !path.other_readings().iter().all(same) {
+        return Err(refuse(stage, DenyReason::RequestMalformed).with_hint(AMBIGUOUS_PATH));
+    }
     let (Some(stage), Some(service)) = (stage, service) else {
         return Err(refuse(None, DenyReason::StageInvalid).with_hint(
             "name one stage, RELEASE, PRE or TEST: `X-Ca-Stage`, the host and the path's prefix must agree",
@@ -130,11 +134,30 @@ pub fn resolve<'a>(
     })
 }
 
+const AMBIGUOUS_PATH: &str = "the path can be read in two ways: leave out empty and dot segments, escaped slashes, \
+    backslashes and control characters, and `;` or `%25` where the path without them is another one";
+
 fn ambiguous_path() -> Denial {
-    Denial::new(DenyReason::RequestMalformed).with_hint(
-        "the path can be read in two ways: leave out empty and dot segments, and escaped slashes, backslashes and \
-         control characters",
-    )
+    Denial::new(DenyReason::RequestMalformed).with_hint(AMBIGUOUS_PATH)
+}
+
+/// Does another reading of the path lead to the same API and operation? (`/admin;x` is `/admin` to some services: it
+/// must not pass as the `/{id}` beside it.)
+fn reads_alike(
+    snapshot: &Snapshot,
+    gateway: GatewayId,
+    head: &RequestHead<'_>,
+    reading: &str,
+    (route, segments, template): (&Route, usize, Option<&Template>),
+) -> bool {
+    let Some(other) = snapshot.route(gateway, head.host, reading) else { return false };
+    let api = &other.route.api;
+    if api.api.id != route.api.api.id || other.segments != segments {
+        return false;
+    }
+    let Some(template) = template else { return true };
+    let below: String = reading.split('/').skip(segments + 1).flat_map(|segment| ["/", segment]).collect();
+    matches!(api.operations.find(head.method, &below), Found::Operation(_, found) if found == template)
 }
 
 /// Does this API answer to anything, and to this address?

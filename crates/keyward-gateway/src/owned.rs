@@ -102,7 +102,9 @@ fn is_forwarding(name: &[u8]) -> bool {
         b"x-method-override",
     ];
     match name {
-        b"forwarded" | b"true-client-ip" | b"cf-connecting-ip" | b"fastly-client-ip" => true,
+        b"forwarded" | b"true-client-ip" | b"client-ip" | b"cf-connecting-ip" | b"fastly-client-ip" => true,
+        // CGI hands it on as `HTTP_PROXY`, which clients inside the service take for their proxy.
+        b"proxy" => true,
         [b'x', b'-', ..] => {
             PREFIXES.iter().any(|prefix| name.starts_with(prefix))
                 || matches!(
@@ -168,6 +170,8 @@ mod tests {
             "TE",
             "Upgrade",
             "Proxy-Authorization",
+            "Proxy",
+            "Client_IP",
         ] {
             assert!(owned(name), "{name}");
         }

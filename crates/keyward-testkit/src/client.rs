@@ -92,6 +92,21 @@ impl Connection {
             .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no answer"))?
     }
 
+    /// Reads the head of an answer; its body stays to be read by [`Self::until_closed`].
+    ///
+    /// # Errors
+    /// As of [`Self::answer`].
+    pub async fn answer_head(&mut self) -> io::Result<Answer> {
+        let head = async {
+            let end = self.read_until(b"\r\n\r\n").await?;
+            let head: Vec<u8> = self.read.drain(..end).collect();
+            parse_head(&head)
+        };
+        tokio::time::timeout(PATIENCE, head)
+            .await
+            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no answer"))?
+    }
+
     /// Sends a request and reads its answer.
     ///
     /// # Errors

@@ -25,6 +25,11 @@ impl ManualClock {
         self.monotonic_ms.fetch_add(forward, Ordering::SeqCst);
     }
 
+    /// Somebody sets the wall clock; no time passes.
+    pub fn set_wall(&self, now: Timestamp) {
+        self.now_ms.store(now.as_millis(), Ordering::SeqCst);
+    }
+
     /// Some milliseconds pass (or, negative, the wall clock is set back).
     pub fn advance_ms(&self, millis: i64) {
         self.set(self.now().plus_millis(millis));

@@ -27,6 +27,14 @@ pub const D0: (&str, &str) = ("app-d-k0", "secret-of-d-k0-0123456789abcdef");
 /// The key of consumer J1's HS256 key set, base64url.
 pub const J1_SECRET: &str = "ajEtc2VjcmV0LTAxMjM0NTY3ODlhYmNkZWYwMTIzNDU2Nzg5";
 
+/// Everything that nobody but its holder may see.
+pub const SECRETS: [&str; 11] = [K1, K2, K3, KX, A_CODE, A0.1, A1.1, B0.1, C0.1, D0.1, J1_SECRET];
+
+/// The world file with nothing added.
+pub fn world() -> String {
+    WORLD.replace("${MORE_CONSUMERS}", "").replace("${MORE_GRANTS}", "")
+}
+
 /// The world file; `${UPSTREAM}` is the origin.
 pub const WORLD: &str = r#"
 version: 1

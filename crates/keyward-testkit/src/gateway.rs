@@ -45,6 +45,8 @@ pub struct Setup {
     pub replay_cap: Option<usize>,
     /// Cores to serve on; absent: one.
     pub workers: Option<usize>,
+    /// How long streams outlive their right; absent: as by default.
+    pub stream_grace: Option<Duration>,
 }
 
 impl Gateway {
@@ -77,7 +79,7 @@ impl Gateway {
     /// # Panics
     /// If it does not start.
     pub async fn fixture() -> Self {
-        Self::start(&fixture_world()).await
+        Self::start(&fixture::world()).await
     }
 
     /// With the fixture, and this upstream.
@@ -85,7 +87,7 @@ impl Gateway {
     /// # Panics
     /// If it does not start.
     pub async fn fixture_with(upstream: Upstream) -> Self {
-        Self::start_on(&fixture_world(), Setup::default(), upstream).await
+        Self::start_on(&fixture::world(), Setup::default(), upstream).await
     }
 
     /// With the fixture, and so many nonces per application.
@@ -93,7 +95,7 @@ impl Gateway {
     /// # Panics
     /// If it does not start.
     pub async fn fixture_with_replay_cap(cap: usize) -> Self {
-        Self::start_with(&fixture_world(), Setup { replay_cap: Some(cap), ..Setup::default() }).await
+        Self::start_with(&fixture::world(), Setup { replay_cap: Some(cap), ..Setup::default() }).await
     }
 
     /// With this world, setup and upstream.
@@ -150,6 +152,11 @@ impl Gateway {
         self.clock.set(now);
     }
 
+    /// The wall clock is set to this moment, while no time passes.
+    pub fn set_wall_clock(&self, now: Timestamp) {
+        self.clock.set_wall(now);
+    }
+
     /// Time passes there.
     pub fn advance_ms(&self, millis: i64) {
         self.clock.advance_ms(millis);
@@ -200,6 +207,29 @@ impl Gateway {
         .expect("an access record")
     }
 
+    /// Every line of the access log, once `count` of them are written.
+    ///
+    /// # Panics
+    /// If they do not come.
+    pub async fn log_lines(&self, count: usize) -> Vec<String> {
+        let log = self.data.path().join("access.log");
+        let lines = move || {
+            let text = std::fs::read_to_string(&log).ok()?;
+            let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            (lines.len() >= count).then_some(lines)
+        };
+        until(lines).await.expect("access records")
+    }
+
+    /// Makes a call of the admin API with the local token.
+    ///
+    /// # Panics
+    /// If there is no answer.
+    pub async fn admin(&self, request: Request) -> Answer {
+        let token = self.node.admin_token().expect("a local token").expose_secret().to_owned();
+        client::call(self.admin_address(), &request.bearer(&token)).await.expect("an answer")
+    }
+
     /// Every file of the data folder with its bytes, but for the world file that the test wrote there.
     pub fn data_files(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let mut files = Vec::new();
@@ -231,10 +261,6 @@ pub async fn until<T>(mut found: impl FnMut() -> Option<T>) -> Option<T> {
     None
 }
 
-fn fixture_world() -> String {
-    fixture::WORLD.replace("${MORE_CONSUMERS}", "").replace("${MORE_GRANTS}", "")
-}
-
 fn with_upstream(world: &str, upstream: &Upstream) -> String {
     world.replace("${UPSTREAM}", &upstream.url())
 }
@@ -247,6 +273,9 @@ async fn open(data: &TempDir, setup: &Setup, clock: &Arc<ManualClock>, apply: Ve
     }
     if let Some(cap) = setup.replay_cap {
         options.replay.per_application = cap;
+    }
+    if let Some(grace) = setup.stream_grace {
+        options.stream_grace = grace;
     }
     options.workers = setup.workers.unwrap_or(1);
     options.apply = apply;

@@ -113,6 +113,15 @@ pub fn decide(rows: &Rows, truth: &Truth<'_>, asked: &Asked) -> Verdict {
             return deny(DenyReason::MethodNotAllowed);
         }
     }
+    let alike = |other: &String| {
+        route(rows, asked, other).is_some_and(|(found, _, below)| {
+            let depth = |text: &str| text.matches('/').count();
+            found.id == api.id && depth(&below) == depth(&rest) && narrowest(operations, &below) == template
+        })
+    };
+    if !other_readings(&path).iter().all(alike) {
+        return deny(DenyReason::RequestMalformed);
+    }
     let Some(stage) = stage else { return deny(DenyReason::StageInvalid) };
     let service = &rows.services[&api.stages[&stage].service];
     let unavailable = !service.spec.enabled;
@@ -369,6 +378,17 @@ fn at_place<'v>(place: &TokenPlace, one: &'v Shown) -> Option<&'v str> {
 fn after_bearer(value: &str) -> Option<&str> {
     let (scheme, rest) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| rest.trim_start())
+}
+
+/// What a service reads that cuts `;` parameters, decodes once more, or does both.
+fn other_readings(path: &str) -> Vec<String> {
+    let cut = |path: &str| {
+        let names: Vec<_> =
+            path.split('/').map(|part| part.split(';').next().unwrap_or_default().to_owned()).collect();
+        names.join("/")
+    };
+    let again = decoded(path).unwrap_or_else(|| path.to_owned());
+    vec![cut(path), cut(&again), again]
 }
 
 fn decoded(path: &str) -> Option<String> {

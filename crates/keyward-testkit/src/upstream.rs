@@ -112,6 +112,12 @@ impl Upstream {
         messages.last().map(|message| parse(message))
     }
 
+    /// Every complete request, up to 10,000.
+    pub fn received(&self) -> Vec<Received> {
+        let messages = self.seen.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        messages.iter().map(|message| parse(message)).collect()
+    }
+
     /// Every byte that came, on all connections, complete requests or not.
     pub fn bytes(&self) -> Vec<u8> {
         self.seen.bytes.lock().unwrap_or_else(PoisonError::into_inner).clone()

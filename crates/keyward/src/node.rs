@@ -58,7 +58,12 @@ pub struct NodeOptions {
     pub random: Arc<dyn Random>,
     /// How many nonces are remembered.
     pub replay: ReplayOptions,
+    /// How long an open stream outlives the right that it rests on.
+    pub stream_grace: Duration,
 }
+
+/// How long an open stream outlives the right that it rests on, unless told.
+pub(crate) const STREAM_GRACE: Duration = Duration::from_secs(30);
 
 /// How long administrators' requests may go on once the gateway has drained.
 const ADMIN_GRACE: Duration = Duration::from_secs(5);
@@ -97,6 +102,7 @@ impl NodeOptions {
             clock: Arc::new(SystemClock::new()),
             random: Arc::new(SystemRandom),
             replay: ReplayOptions::default(),
+            stream_grace: STREAM_GRACE,
         }
     }
 }
@@ -411,6 +417,7 @@ async fn open_gateway(
     replay.keep_tended().map_err(system("the replay memory's thread does not start"))?;
     let mut gateway = Gateway::new(id, control.snapshots(), Arc::clone(&options.clock), replay)
         .map_err(system("the gateway does not start"))?;
+    gateway.stream_grace = options.stream_grace;
     gateway.log = access_log(options, data).map_err(system("the access log cannot be opened"))?;
     Ok(gateway)
 }

@@ -181,6 +181,12 @@ impl<'b> Lines<'b> {
             {
                 return Err(Refused::Malformed("more than one transfer-encoding field"));
             }
+            (14, b'c') if is_spelled_like(field.name, "content-length") => {
+                return Err(Refused::Malformed("content-length is spelled in another way"));
+            }
+            (17, b't') if is_spelled_like(field.name, "transfer-encoding") => {
+                return Err(Refused::Malformed("transfer-encoding is spelled in another way"));
+            }
             _ => {}
         }
         Ok(())
@@ -213,6 +219,12 @@ impl<'b> Lines<'b> {
             }
         }
     }
+}
+
+/// Would a server that takes `_` and `.` for `-` read this name? About framing nobody may be of two minds.
+fn is_spelled_like(name: &str, framing: &str) -> bool {
+    let folded = name.bytes().map(|byte| if matches!(byte, b'_' | b'.') { b'-' } else { byte });
+    folded.map(|byte| byte.to_ascii_lowercase()).eq(framing.bytes())
 }
 
 fn judge<R>(
@@ -432,6 +444,9 @@ mod tests {
             ("1.1", "Transfer-Encoding: identity\r\n"),
             ("1.1", "Transfer-Encoding:\r\n"),
             ("1.0", "Transfer-Encoding: chunked\r\n"),
+            ("1.1", "Content-Length: 4\r\nTransfer_Encoding: chunked\r\n"),
+            ("1.1", "Transfer-Encoding: chunked\r\ncontent_length: 4\r\n"),
+            ("1.1", "Content.Length: 4\r\n"),
         ] {
             assert!(matches!(framing(version, fields), Err(Refused::Malformed(_))), "{fields:?}");
         }

@@ -85,7 +85,11 @@ pub(crate) fn request(number: u64, values: &Values, rows: &Rows) -> Asked {
     let prefix =
         if n.once_in(6) { n.one_of(&["/release", "/test", "/prepub", "/trial", "/a", "/tes"]) } else { "" };
     let base = match api {
-        Some(api) => api.settings.base_path.as_str().replacen('a', if n.once_in(9) { "%61" } else { "a" }, 1),
+        Some(api) => api.settings.base_path.as_str().replacen(
+            'a',
+            if n.once_in(9) { n.one_of(&["%61", "%61", "%2561", "a;v"]) } else { "a" },
+            1,
+        ),
         None => n.one_of(&["", "/a", "/a/b", "/b", "/ab", "/test"]).to_owned(),
     };
     let (method, rest) = operation(n, api);
@@ -122,8 +126,24 @@ pub(crate) fn request(number: u64, values: &Values, rows: &Rows) -> Asked {
 fn operation(n: &mut Numbers, api: Option<&Api>) -> (String, String) {
     let declared = api.map_or(&[][..], |api| &api.settings.operations);
     if declared.is_empty() || n.once_in(3) {
-        let rest =
-            n.one_of(&["", "/", "/1", "/1", "/x", "/1/2", "/admin", "/%61dmin", "/admin/x", "/1/x", "/1/"]);
+        let rest = n.one_of(&[
+            "",
+            "/",
+            "/1",
+            "/1",
+            "/x",
+            "/1/2",
+            "/admin",
+            "/%61dmin",
+            "/admin/x",
+            "/1/x",
+            "/1/",
+            "/1;v",
+            "/admin;v",
+            "/%2561dmin",
+            "/1/x%253bv",
+            "/x;v/2;v",
+        ]);
         let method = if n.once_in(2) { "GET" } else { n.one_of(&METHODS) };
         return (method.into(), rest.into());
     }

@@ -14,6 +14,7 @@ use super::output::complain;
 use super::remote::ADMIN_DEFAULT;
 use super::{Failure, Outcome};
 use crate::demo::Demo;
+use crate::node::STREAM_GRACE;
 use crate::{AccessLogTo, Node, NodeError, NodeOptions};
 
 /// Run a node of a gateway.
@@ -63,6 +64,9 @@ pub(crate) struct Serve {
     /// Longest time for requests under way to end, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     drain_s: u64,
+    /// How long an open stream outlives a revocation or the end of its grant, in seconds; 0 ends it at once.
+    #[arg(long, value_name = "SECONDS", default_value_t = STREAM_GRACE.as_secs())]
+    stream_grace_s: u64,
     /// Start with a demo world (an echo service included) and print commands to try.
     #[arg(long)]
     demo: bool,
@@ -118,6 +122,7 @@ impl Serve {
             local_token: !self.no_local_token,
             admin_hosts: self.admin_host,
             metrics_open: self.open_metrics,
+            stream_grace: Duration::from_secs(self.stream_grace_s),
             ..NodeOptions::new(self.data, self.gateway)
         }
     }
