@@ -221,8 +221,11 @@ impl<'b> Lines<'b> {
     }
 }
 
-/// Would a server that takes `_` and `.` for `-` read this name? About framing nobody may be of two minds.
+/// Is it this name only to a server that takes `_` and `.` for `-`? About framing nobody may be of two minds.
 fn is_spelled_like(name: &str, framing: &str) -> bool {
+    if name.eq_ignore_ascii_case(framing) {
+        return false;
+    }
     let folded = name.bytes().map(|byte| if matches!(byte, b'_' | b'.') { b'-' } else { byte });
     folded.map(|byte| byte.to_ascii_lowercase()).eq(framing.bytes())
 }
