@@ -102,6 +102,7 @@ impl Metrics {
         render_durations(&mut page, &cores);
         render_failures(&mut page, &cores);
         render_replay(&mut page, replay);
+        render_clock(&mut page, replay);
         render_transport(&mut page, transport);
         page.one("keyward_snapshot_revision", "gauge", "Revision of the configuration in use.", revision);
         if let Some(log) = log {
@@ -287,6 +288,11 @@ fn render_replay(page: &mut Page, replay: &ReplayMemory) {
     {
         page.line(NAME, &format!("result=\"{result}\""), count.load(Ordering::Relaxed));
     }
+}
+
+fn render_clock(page: &mut Page, replay: &ReplayMemory) {
+    let steps = "How often the wall clock was set by more than 5 seconds.";
+    page.one("keyward_clock_steps_total", "counter", steps, replay.clock_steps());
 }
 
 fn render_transport(page: &mut Page, counters: &Counters) {

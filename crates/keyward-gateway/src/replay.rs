@@ -22,6 +22,7 @@ use keyward_model::{CallerId, Timestamp};
 use siphasher::sip::SipHasher13;
 
 use crate::Clock;
+use crate::clock::ClockWatch;
 use journal::{Journal, Moment, Record, Recovered};
 use stripe::{Counts, Insertion, Lifetime, Seconds, Stripe, locked};
 
@@ -41,6 +42,8 @@ pub struct ReplayMemory {
     /// The memory of what came before this was lost.
     lost_before: Option<Timestamp>,
     clock: Arc<dyn Clock>,
+    /// Whoever tends this memory looks at the clock every second anyway.
+    clock_watch: ClockWatch,
     next_sweep: AtomicUsize,
     /// When everything was last swept for want of room.
     cleared_s: AtomicU32,
@@ -155,6 +158,7 @@ impl ReplayMemory {
             monotonic_s: AtomicU32::new(monotonic_seconds(&*clock)),
             forgotten_until_ms: AtomicI64::new(found.forgotten_until_ms),
             lost_before: lost.then_some(now),
+            clock_watch: ClockWatch::new(&*clock),
             clock,
             next_sweep: AtomicUsize::new(0),
             cleared_s: AtomicU32::new(0),
@@ -212,6 +216,7 @@ impl ReplayMemory {
     /// No file could be opened; nonces cannot be remembered until a later call succeeds.
     pub fn tend(&self) -> std::io::Result<()> {
         let now = self.clock.now();
+        self.clock_watch.look(&*self.clock);
         let monotonic_s = self.refresh();
         let at = Seconds { wall: seconds_down(now), monotonic: monotonic_s };
         for _ in 0..STRIPES / SWEEP_S {
@@ -223,6 +228,11 @@ impl ReplayMemory {
         }
         let forgotten = self.forgotten_until_ms.load(Ordering::Relaxed);
         self.journal.tend(&self.key, Moment { wall_ms: now.as_millis(), monotonic_s }, forgotten)
+    }
+
+    /// How often the wall clock was set by more than 5 seconds, as far as [`Self::tend`] has seen.
+    pub fn clock_steps(&self) -> u64 {
+        self.clock_watch.steps()
     }
 
     /// An orderly stop: everything is forced to the disk. What is remembered later may be lost.

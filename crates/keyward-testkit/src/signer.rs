@@ -1,5 +1,10 @@
 //! A reference signer: signs requests by the vendors' documented rules, sharing no code with the product.
 
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
@@ -226,4 +231,98 @@ pub fn token(
     let secret = URL_SAFE_NO_PAD.decode(secret_base64url).unwrap_or_default();
     let name = format!("HmacSHA{}", algorithm.trim_start_matches("HS"));
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(hmac(&name, &secret, signed.as_bytes())))
+}
+
+/// A key pair that signs tokens: RS256, ES256 or EdDSA.
+pub struct TokenKey {
+    kid: String,
+    pair: KeyOf,
+}
+
+enum KeyOf {
+    Rsa(RsaKeyPair),
+    Ec(EcdsaKeyPair),
+    Ed(Ed25519KeyPair),
+}
+
+impl TokenKey {
+    /// A new key for this algorithm.
+    ///
+    /// # Panics
+    /// If the system gives none.
+    pub fn generate(algorithm: &str, kid: &str) -> Self {
+        let pair = match algorithm {
+            "RS256" => KeyOf::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).expect("a key")),
+            "ES256" => KeyOf::Ec(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key")),
+            _ => KeyOf::Ed(Ed25519KeyPair::generate().expect("a key")),
+        };
+        Self { kid: kid.into(), pair }
+    }
+
+    /// `RS256`, `ES256` or `EdDSA`.
+    pub fn algorithm(&self) -> &'static str {
+        match self.pair {
+            KeyOf::Rsa(_) => "RS256",
+            KeyOf::Ec(_) => "ES256",
+            KeyOf::Ed(_) => "EdDSA",
+        }
+    }
+
+    /// The public half, as a JWK.
+    pub fn jwk(&self) -> String {
+        let b64 = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let material = match &self.pair {
+            KeyOf::Rsa(pair) => {
+                // PKCS#1 ends in the modulus and the exponent 65537, which takes five bytes.
+                let der = pair.public_key().as_ref();
+                let end = der.len() - 5;
+                let modulus = &der[end - pair.public_modulus_len()..end];
+                format!(r#""kty":"RSA","n":"{}","e":"AQAB""#, b64(modulus))
+            }
+            KeyOf::Ec(pair) => {
+                let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
+                format!(r#""kty":"EC","crv":"P-256","x":"{}","y":"{}""#, b64(x), b64(y))
+            }
+            KeyOf::Ed(pair) => {
+                format!(r#""kty":"OKP","crv":"Ed25519","x":"{}""#, b64(pair.public_key().as_ref()))
+            }
+        };
+        format!(r#"{{{material},"alg":"{}","kid":"{}"}}"#, self.algorithm(), self.kid)
+    }
+
+    /// A token of exactly this header and payload.
+    ///
+    /// # Panics
+    /// If the key does not sign.
+    pub fn token_of(&self, header: &str, payload: &str) -> String {
+        let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
+        let random = SystemRandom::new();
+        let signature = match &self.pair {
+            KeyOf::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(&RSA_PKCS1_SHA256, &random, signed.as_bytes(), &mut signature).expect("signed");
+                signature
+            }
+            KeyOf::Ec(pair) => pair.sign(&random, signed.as_bytes()).expect("signed").as_ref().to_vec(),
+            KeyOf::Ed(pair) => pair.sign(signed.as_bytes()).as_ref().to_vec(),
+        };
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    /// A sound token of these claims.
+    pub fn token(&self, payload: &str) -> String {
+        self.token_of(&format!(r#"{{"alg":"{}","kid":"{}"}}"#, self.algorithm(), self.kid), payload)
+    }
+}
+
+impl std::fmt::Debug for TokenKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenKey").field("kid", &self.kid).finish_non_exhaustive()
+    }
+}
+
+/// A token of exactly this header and payload under an HMAC-SHA-256 key.
+pub fn hmac_token(header: &str, payload: &str, secret: &[u8]) -> String {
+    let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(hmac("HmacSHA256", secret, signed.as_bytes())))
 }

@@ -46,7 +46,7 @@ fn assert_absent(place: &Folder, secret: &str) {
 }
 
 #[tokio::test]
-async fn secrets_are_nowhere_in_the_files_key_008_secret_001() {
+async fn secrets_are_nowhere_in_the_files_key_008() {
     let place = Folder::new();
     let store = place.open().await;
     let records = everything(&store);

@@ -72,7 +72,7 @@ async fn helper_writes_until_killed() {
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_survives_kill_9_whole_dur_001_audit_004() {
+async fn what_was_acknowledged_survives_kill_9_whole_audit_004() {
     let place = Folder::new();
     // The store is made before, so that every killed helper is killed while it writes.
     place.open().await.close().await;

@@ -26,7 +26,7 @@ use crate::universe::DIGEST_KEY;
 const REQUESTS: u64 = 256;
 
 #[test]
-fn the_snapshot_and_the_oracle_decide_alike() {
+fn grant_021_the_snapshot_and_the_oracle_decide_alike() {
     let worlds =
         std::env::var("KEYWARD_ORACLE_WORLDS").ok().and_then(|count| count.parse().ok()).unwrap_or(512);
     let values = Values::new();
