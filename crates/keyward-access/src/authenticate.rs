@@ -9,6 +9,7 @@ use keyward_model::{CredentialKind, DenyReason, Timestamp};
 
 pub(crate) use self::collect::is_app_code_name;
 use self::collect::{AppCode, Collected, Slot};
+use crate::jwt::TokenMemory;
 use crate::snapshot::ProofEntry;
 use crate::{
     Authentication, Body, CallerEntry, CredentialEntry, Denial, Dialect, RequestHead, Snapshot, Target,
@@ -30,7 +31,22 @@ pub fn authenticate<'a>(
     body: Body<'_>,
     now: Timestamp,
 ) -> Result<Authentication<'a>, Denial> {
-    judge(&Call { snapshot, target, head, body, now, diagnose: false })
+    judge(&Call { snapshot, target, head, body, now, tokens: None, diagnose: false })
+}
+
+/// The same, sparing work on tokens that are remembered, and remembering those that held.
+///
+/// # Errors
+/// Those of [`authenticate`].
+pub fn authenticate_remembering<'a>(
+    snapshot: &'a Snapshot,
+    target: &Target<'a>,
+    head: &RequestHead<'a>,
+    body: Body<'_>,
+    now: Timestamp,
+    tokens: &TokenMemory,
+) -> Result<Authentication<'a>, Denial> {
+    judge(&Call { snapshot, target, head, body, now, tokens: Some(tokens), diagnose: false })
 }
 
 /// Looks for the mistake in a signature that was refused, and names it in [`Denial::hint`].
@@ -46,7 +62,7 @@ pub fn diagnose<'a>(
     refused: Denial,
     now: Timestamp,
 ) -> Denial {
-    let again = judge(&Call { snapshot, target, head, body, now, diagnose: true });
+    let again = judge(&Call { snapshot, target, head, body, now, tokens: None, diagnose: true });
     again.err().filter(|denial| denial.reason == refused.reason).unwrap_or(refused)
 }
 
@@ -57,6 +73,7 @@ struct Call<'c, 'a> {
     head: &'c RequestHead<'a>,
     body: Body<'c>,
     now: Timestamp,
+    tokens: Option<&'c TokenMemory>,
     diagnose: bool,
 }
 

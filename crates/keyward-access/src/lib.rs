@@ -25,7 +25,7 @@ pub mod signature;
 mod snapshot;
 mod strip;
 
-pub use authenticate::{authenticate, diagnose};
+pub use authenticate::{authenticate, authenticate_remembering, diagnose};
 pub use authorize::authorize;
 pub use decision::*;
 pub use explain::{Explanation, NearMiss, Question, explain, who_can};

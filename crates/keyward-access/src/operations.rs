@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use keyward_model::{Operation, PathTemplate, Segment};
 
-use crate::path::decode;
+use crate::path::{Segments, decode};
 
 /// A path template whose literals are decoded.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,7 +25,7 @@ impl Template {
 
     /// Does this path (below a base path, decoded) have this form?
     pub(crate) fn matches(&self, path: &str) -> bool {
-        let mut given = segments(path);
+        let mut given = Segments::below(path);
         let all = self.segments.iter().all(|segment| match (segment, given.next()) {
             (Some(literal), Some(text)) => **literal == *text,
             (None, Some(text)) => !text.is_empty(),
@@ -43,11 +43,6 @@ impl Template {
                 .zip(&other.segments)
                 .all(|(ours, theirs)| theirs.is_none() || ours == theirs)
     }
-}
-
-/// The segments of a path below a base path: none for the base path itself, with or without a slash behind it.
-fn segments(path: &str) -> impl Iterator<Item = &str> + Clone {
-    path.strip_prefix('/').filter(|rest| !rest.is_empty()).into_iter().flat_map(|rest| rest.split('/'))
 }
 
 /// An operation that a grant narrows to.
@@ -125,7 +120,7 @@ impl OperationTree {
     ///
     /// There is no falling through: where the narrowest path lacks the method, a wider one does not stand in.
     pub(crate) fn find(&self, method: &str, path: &str) -> Found<'_> {
-        let Some(node) = self.root.find(segments(path)) else { return Found::Nothing };
+        let Some(node) = self.root.find(Segments::below(path)) else { return Found::Nothing };
         let own = node.here.iter().find(|declared| declared.method.as_deref() == Some(method));
         match own.or_else(|| node.here.iter().find(|declared| declared.method.is_none())) {
             Some(declared) => Found::Operation(declared.index, &declared.template),
@@ -143,7 +138,7 @@ impl Node {
     }
 
     /// The node at which a path ends and an operation is. Each node is visited at most once, so the tree bounds the work.
-    fn find<'p>(&self, mut path: impl Iterator<Item = &'p str> + Clone) -> Option<&Self> {
+    fn find(&self, mut path: Segments<'_>) -> Option<&Self> {
         let Some(segment) = path.next() else { return (!self.here.is_empty()).then_some(self) };
         let by_literal = self.literals.get(segment).and_then(|node| node.find(path.clone()));
         let parameter = || self.parameter.as_ref().filter(|_| !segment.is_empty())?.find(path);

@@ -18,6 +18,9 @@ pub(crate) struct RequestPath<'a> {
 impl<'a> RequestPath<'a> {
     /// Reads a path, or finds it ambiguous.
     pub(crate) fn parse(raw: &'a str) -> Option<Self> {
+        if is_plain(raw) {
+            return Some(Self { raw, decoded: Cow::Borrowed(raw) });
+        }
         let decoded = if raw.contains('%') { Cow::Owned(decode(raw)?) } else { Cow::Borrowed(raw) };
         let visible = raw.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
         let sound = visible && raw.starts_with('/') && is_unambiguous(&decoded) && !hides_more(&decoded);
@@ -69,6 +72,49 @@ fn after(path: &str, segments: usize) -> &str {
     let mut slashes = path.bytes().enumerate().filter(|(_, byte)| *byte == b'/').map(|(at, _)| at);
     let end = slashes.nth(segments).unwrap_or(path.len());
     path.get(end..).unwrap_or_default()
+}
+
+/// Is there nothing in it that anybody could read in two ways? Nearly every path is like this; the others are looked at
+/// more closely.
+fn is_plain(path: &str) -> bool {
+    let mut before = 0;
+    path.starts_with('/')
+        && path.bytes().all(|byte| {
+            let starts_segment = before == b'/';
+            before = byte;
+            byte.is_ascii_graphic()
+                && !matches!(byte, b'%' | b';' | b'#' | b'\\')
+                && !(starts_segment && matches!(byte, b'.' | b'/'))
+        })
+}
+
+/// The texts between slashes: one more than there are slashes.
+#[derive(Clone, Debug)]
+pub(crate) struct Segments<'p>(Option<&'p str>);
+
+impl<'p> Segments<'p> {
+    /// Of a path: what follows its first slash, divided.
+    pub(crate) fn of(path: &'p str) -> Self {
+        Self(path.strip_prefix('/'))
+    }
+
+    /// Of a path below a base path: none for the base path itself, with or without a slash behind it.
+    pub(crate) fn below(path: &'p str) -> Self {
+        Self(path.strip_prefix('/').filter(|rest| !rest.is_empty()))
+    }
+}
+
+impl<'p> Iterator for Segments<'p> {
+    type Item = &'p str;
+
+    #[inline]
+    fn next(&mut self) -> Option<&'p str> {
+        let rest = self.0?;
+        let divided = rest.bytes().position(|byte| byte == b'/').and_then(|at| rest.split_at_checked(at));
+        let (segment, rest) = divided.map_or((rest, None), |(segment, rest)| (segment, rest.get(1..)));
+        self.0 = rest;
+        Some(segment)
+    }
 }
 
 /// Decodes every escape once.

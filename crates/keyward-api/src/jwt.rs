@@ -141,9 +141,8 @@ fn read_keys(fields: &Fields<'_>) -> Option<JwtKeySource> {
 }
 
 fn read_jwks(item: &Item<'_>) -> Option<JwtKeySource> {
-    let text = item.secret()?;
-    match JwkSet::parse(text.expose_secret()) {
-        Ok(set) => Some(JwtKeySource::Given(text, set)),
+    match JwkSet::parse(item.secret()?.expose_secret()) {
+        Ok(set) => Some(JwtKeySource::Given(set)),
         Err(error) => item.wrong(error),
     }
 }
@@ -227,7 +226,7 @@ impl From<&JwtSpec> for Jwt {
         let settings = &spec.settings;
         let (jwks, symmetric) = match &spec.keys {
             JwtKeySource::Symmetric => (None, Some(true)),
-            JwtKeySource::Given(text, _) => (Some(text.expose_secret().to_owned()), None),
+            JwtKeySource::Given(set) => (Some(set.to_json().expose_secret().to_owned()), None),
             JwtKeySource::Kept => (None, None),
         };
         Self {

@@ -82,9 +82,11 @@ impl fmt::Display for Problem {
         if self.problems.len() > 1 {
             self.problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))?;
         }
-        self.users
-            .iter()
-            .try_for_each(|user| write!(f, "\n  used by {} `{}` ({})", user.noun, user.name, user.id))
+        self.users.iter().try_for_each(|user| match user.name.as_str() {
+            // A grant is known by its description, and it need not have one.
+            "" => write!(f, "\n  used by {} {}", user.noun, user.id),
+            name => write!(f, "\n  used by {} `{name}` ({})", user.noun, user.id),
+        })
     }
 }
 

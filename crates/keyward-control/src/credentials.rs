@@ -427,7 +427,7 @@ async fn new_value(
                 Some(given) => {
                     let jwks =
                         JwkSet::parse(given.expose_secret()).map_err(|error| malformed(error.to_string()))?;
-                    (given, jwks)
+                    (jwks.to_json(), jwks)
                 }
                 None => job.minter.key_set()?,
             };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use keyward_access::Snapshot;
+use keyward_access::jwt::TokenMemory;
 use keyward_http::{Head, Outcome, Peer};
 use keyward_model::{DenyReason, Timestamp};
 
@@ -10,7 +11,6 @@ use crate::diagnosis::DiagnosisBudget;
 use crate::exchange::Exchange;
 use crate::forwarded::ForwardedFields;
 use crate::metrics::CoreCounters;
-use crate::owned::Folded;
 use crate::published::PublishedApis;
 use crate::record::{Asked, Decided, Line, TimeText};
 use crate::service::Services;
@@ -27,7 +27,7 @@ pub(crate) struct Core {
     pub(crate) lane: Option<Arc<Lane>>,
     pub(crate) apis: PublishedApis,
     pub(crate) services: Services,
-    pub(crate) folded: Folded,
+    pub(crate) tokens: TokenMemory,
     pub(crate) time: TimeText,
     pub(crate) forwarded: ForwardedFields,
     /// Buffers of records that are over, to be used again.

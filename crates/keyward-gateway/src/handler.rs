@@ -83,7 +83,7 @@ impl Gateway {
             lane: self.log.as_ref().map(AccessLog::lane),
             apis: Default::default(),
             services: Default::default(),
-            folded: Default::default(),
+            tokens: Default::default(),
             time: Default::default(),
             forwarded: Default::default(),
             spare: Vec::new(),
@@ -166,8 +166,7 @@ impl Handler for GatewayHandler {
     }
 
     fn response_head(&self, exchange: &mut Exchange, head: &ResponseHead<'_>, out: &mut Vec<u8>) {
-        let core = &mut *self.core.borrow_mut();
-        crate::response::push_fields(head, &exchange.request_id, &mut core.folded, out);
+        crate::response::push_fields(head, &exchange.request_id, out);
     }
 
     fn failed(&self, exchange: &mut Exchange, failure: UpstreamFailure) -> Response {

@@ -14,7 +14,7 @@ use keyward_model::{AccountId, CallerKind, DenyReason, SystemParameterName, Time
 
 use crate::RequestId;
 use crate::forwarded::{ForwardedFields, Origin};
-use crate::owned::{Folded, is_owned};
+use crate::owned::{folded, is_aliased, is_owned, reads_as};
 use crate::published::PublishedApi;
 use crate::query::Query;
 use crate::service::OwnCredential;
@@ -56,14 +56,14 @@ impl Outbound<'_> {
         permit: Permit,
         endpoint: &Endpoint,
         query: Option<&str>,
-        (folded, forwarded): (&mut Folded, &mut ForwardedFields),
+        forwarded: &mut ForwardedFields,
         out: &mut Vec<u8>,
     ) -> Standing {
         self.push_request_line(endpoint, query, out);
         out.extend_from_slice(b"Host: ");
         out.extend_from_slice(endpoint.authority().as_bytes());
         out.extend_from_slice(b"\r\n");
-        self.push_kept_fields(folded, out);
+        self.push_kept_fields(out);
         self.push_identity(out);
         forwarded.push(out, self.origin, self.head);
         self.push_parameters(out);
@@ -96,37 +96,38 @@ impl Outbound<'_> {
         }
     }
 
-    fn push_kept_fields(&self, folded: &mut Folded, out: &mut Vec<u8>) {
+    fn push_kept_fields(&self, out: &mut Vec<u8>) {
         let dropped = Dropped::of(self.head.fields);
         for field in self.head.fields {
             if dropped.drops(field.name) {
                 continue;
             }
-            let name = folded.fold(field.name);
-            let value = match name {
-                "cookie" => self.strip.cookie(field.value),
-                _ if self.is_taken_out(field.name, name) => None,
-                _ => Some(Cow::Borrowed(field.value)),
-            };
-            if let Some(value) = value {
-                push_field(out, field.name, &value);
+            if self.is_taken_out(field.name) {
+                continue;
+            }
+            if field.name.eq_ignore_ascii_case("cookie") {
+                if let Some(value) = self.strip.cookie(field.value) {
+                    push_field(out, field.name, &value);
+                }
+            } else {
+                push_field(out, field.name, field.value);
             }
         }
     }
 
     /// Is it a credential, or a field that only Keyward may set: anywhere, at this API, or for this service?
-    fn is_taken_out(&self, name: &str, folded: &str) -> bool {
-        is_owned(folded)
-            || self.api.owns_field(folded)
-            || self.own.is_some_and(|own| *own.name == *folded)
+    fn is_taken_out(&self, name: &str) -> bool {
+        is_owned(name)
+            || self.api.owns_field(name)
+            || self.own.is_some_and(|own| reads_as(name, &own.name))
             || self.strip.header(name)
             // A credential goes in the spelling in which services may read its field, too.
-            || (!folded.eq_ignore_ascii_case(name) && self.strip.header(folded))
+            || (is_aliased(name) && self.strip.header(&folded(name)))
     }
 
     fn push_identity(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"X-Keyward-Request-Id: ");
-        out.extend_from_slice(self.request_id.as_str().as_bytes());
+        out.extend_from_slice(self.request_id.as_bytes());
         out.extend_from_slice(b"\r\n");
         let Some(verified) = self.verified else { return };
         let id = verified.caller.id();

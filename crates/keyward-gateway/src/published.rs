@@ -8,7 +8,7 @@ use keyward_access::{ApiEntry, Snapshot};
 use keyward_model::{ApiId, ParameterPlace, SystemParameterName};
 
 use crate::metrics::{ApiCounters, CoreCounters};
-use crate::owned::folded;
+use crate::owned::{folded, reads_as};
 
 /// The APIs that a core has served, made ready once per change of their configuration.
 #[derive(Debug, Default)]
@@ -87,8 +87,8 @@ impl PublishedApi {
         }
     }
 
-    /// May only Keyward set a field of this folded name at this API?
+    /// May only Keyward set a field of this name at this API?
     pub(crate) fn owns_field(&self, name: &str) -> bool {
-        self.own_fields.iter().any(|own| **own == *name)
+        self.own_fields.iter().any(|own| reads_as(name, own))
     }
 }

@@ -72,7 +72,7 @@ impl Line {
         out.extend_from_slice(b"{\"time\":\"");
         time.push(out, now);
         out.extend_from_slice(b"\",\"request_id\":\"");
-        out.extend_from_slice(asked.request_id.as_str().as_bytes());
+        out.extend_from_slice(asked.request_id.as_bytes());
         out.extend_from_slice(b"\",\"client\":\"");
         out.extend_from_slice(asked.client.as_bytes());
         out.extend_from_slice(b"\",\"method\":");

@@ -180,7 +180,7 @@ impl Answer<'_> {
 /// Appends the request id, which stands on every answer.
 pub(crate) fn push_request_id(out: &mut Vec<u8>, request_id: &RequestId) {
     out.extend_from_slice(b"X-Ca-Request-Id: ");
-    out.extend_from_slice(request_id.as_str().as_bytes());
+    out.extend_from_slice(request_id.as_bytes());
     out.extend_from_slice(b"\r\n");
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use keyward_access::signature::HINT_NONCE_REPLAYED;
 use keyward_access::{
     Authentication, Body, BodyNeed, Denial, Dialect, Field, Permit, RequestHead, Snapshot, Target, Verified,
-    authenticate, authorize, diagnose, resolve,
+    authenticate_remembering, authorize, diagnose, resolve,
 };
 use keyward_http::{BodyLength, Forward, Head, Refused, Response, Step};
 use keyward_model::{DenyReason, GatewayId, SignatureScheme, Stage, Timestamp};
@@ -116,7 +116,8 @@ impl Decision<'_> {
         view: &RequestHead<'a>,
         body: Body<'_>,
     ) -> Result<Authentication<'a>, Denial> {
-        authenticate(self.snapshot, target, view, body, self.now).map_err(|denial| {
+        let judged = authenticate_remembering(self.snapshot, target, view, body, self.now, &core.tokens);
+        judged.map_err(|denial| {
             let is_mismatch =
                 matches!(denial.reason, DenyReason::ProofMismatch | DenyReason::CredentialUnknown);
             if is_mismatch
@@ -222,8 +223,7 @@ impl Decision<'_> {
             request_id: &exchange.request_id,
             now: self.now,
         };
-        let standing =
-            outbound.write(permit, endpoint, query.as_deref(), (&mut core.folded, &mut core.forwarded), out);
+        let standing = outbound.write(permit, endpoint, query.as_deref(), &mut core.forwarded, out);
         exchange.standing = Some(standing);
         exchange.digest =
             verified.and_then(|verified| verified.digest.clone()).map(RunningDigest::new).map(Box::new);

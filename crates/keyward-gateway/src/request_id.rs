@@ -23,6 +23,13 @@ impl RequestId {
     }
 }
 
+impl RequestId {
+    /// The same as bytes.
+    pub(crate) const fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl fmt::Debug for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

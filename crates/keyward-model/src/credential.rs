@@ -297,8 +297,8 @@ pub struct IdentityClaimSpec {
 pub enum JwtKeySource {
     /// A key set of the consumer's own, with one HS256 key, is generated (and kept once made).
     Symmetric,
-    /// This key set (RFC 7517), checked; the text as it was given.
-    Given(Plaintext, JwkSet),
+    /// This key set (RFC 7517), checked. What it was written as is not kept: it may hold private keys.
+    Given(JwkSet),
     /// Keep the stored one: the description leaves secret values out.
     Kept,
 }

@@ -114,9 +114,14 @@ impl<'a> Search<'a> {
     fn fields(&mut self, head: &RequestHead<'a>) {
         let named = self.usage.is_some_and(|usage| !usage.places(Part::Header).is_empty());
         let cookies = self.usage.is_some_and(|usage| !usage.places(Part::Cookie).is_empty());
+        let mut authorized = false;
         for field in head.fields {
             let is = |name: &str| field.name.eq_ignore_ascii_case(name);
             if is("authorization") {
+                // There is one such field by the standard: of two, each reader would believe another one.
+                if std::mem::replace(&mut authorized, true) {
+                    self.collected = Collected::Several;
+                }
                 self.authorization(field.name, field.value);
             } else if is("x-ca-key") || is("x-ca-signature") {
                 self.signed = true;

@@ -20,15 +20,14 @@ pub(super) fn judge<'a>(
     nothing_else: bool,
 ) -> Option<Result<Verified<'a>, Denial>> {
     let texts = || slot.tokens(call.target.usage);
-    let readable =
-        texts().filter_map(|text| std::str::from_utf8(text).ok()).filter(|text| jwt::looks_like_token(text));
-    let outcome = readable.map(|text| judge_text(call, slot, text)).reduce(better);
+    let tokens = texts().filter_map(|text| read(call, std::str::from_utf8(text).ok()?));
+    let outcome = tokens.map(|token| judge_token(call, slot, &token?)).reduce(better);
     // What has no token's shape in any reading is told what is wrong with it.
     outcome.or_else(|| {
         let text = texts().next().filter(|_| nothing_else)?;
         Some(std::str::from_utf8(text).map_or_else(
             |_| Err(call.refuse_plainly(DenyReason::CredentialMalformed)),
-            |text| judge_text(call, slot, text),
+            |text| judge_token(call, slot, &parse(call, text)?),
         ))
     })
 }
@@ -54,17 +53,34 @@ fn better<'a>(
 /// A consumer that a token says to be of.
 type Candidate<'a> = (&'a CallerEntry, &'a CredentialEntry, &'a JwtEntry);
 
-fn judge_text<'a>(call: &Call<'_, 'a>, slot: &Slot<'a>, text: &str) -> Result<Verified<'a>, Denial> {
-    let token = Unverified::parse(text).map_err(|denial| call.place(denial))?;
+/// The token that stands here; `None` where it has no token's shape.
+fn read<'t>(call: &Call<'_, '_>, text: &'t str) -> Option<Result<Unverified<'t>, Denial>> {
+    let remembered = call.tokens.and_then(|tokens| tokens.find(text)).map(Ok);
+    remembered.or_else(|| jwt::looks_like_token(text).then(|| parse(call, text)))
+}
+
+fn parse<'t>(call: &Call<'_, '_>, text: &'t str) -> Result<Unverified<'t>, Denial> {
+    Unverified::parse(text).map_err(|denial| call.place(denial))
+}
+
+fn judge_token<'a>(
+    call: &Call<'_, 'a>,
+    slot: &Slot<'a>,
+    token: &Unverified<'_>,
+) -> Result<Verified<'a>, Denial> {
     let mut found: Option<Verified<'a>> = None;
     let mut refused: Option<Denial> = None;
-    let here = |(_, _, jwt): &Candidate<'a>| slot.token_at(&jwt.settings.token) == Some(text.as_bytes());
-    for (caller, credential, jwt) in candidates(call, &token).filter(here).take(CANDIDATES_MAX) {
-        match jwt::verify(&token, &jwt.keys, &jwt.settings, call.now) {
+    let here =
+        |(_, _, jwt): &Candidate<'a>| slot.token_at(&jwt.settings.token) == Some(token.text().as_bytes());
+    for (caller, credential, jwt) in candidates(call, token).filter(here).take(CANDIDATES_MAX) {
+        match jwt::verify(token, &jwt.keys, &jwt.settings, call.now) {
             Ok(_) if found.as_ref().is_some_and(|other| other.caller.id != caller.id) => {
                 return Err(call.refuse_plainly(DenyReason::CredentialAmbiguous));
             }
             Ok(claims) => {
+                if let Some(tokens) = call.tokens {
+                    tokens.remember(token, &jwt.keys);
+                }
                 found = Some(Verified {
                     claims: claims.headers,
                     forward_credential: jwt.settings.forward,
@@ -78,7 +94,7 @@ fn judge_text<'a>(call: &Call<'_, 'a>, slot: &Slot<'a>, text: &str) -> Result<Ve
             Err(_) => {}
         }
     }
-    found.ok_or_else(|| call.place(refused.unwrap_or_else(|| jwt::refuse_unknown(&token))))
+    found.ok_or_else(|| call.place(refused.unwrap_or_else(|| jwt::refuse_unknown(token))))
 }
 
 /// The consumers that the token's claims name: of the API's account, and of others if they were granted on the API.

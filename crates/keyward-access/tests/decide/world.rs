@@ -5,13 +5,18 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use keyward_access::{
     Authentication, Body, Denial, Field, Permit, RequestHead, Snapshot, SnapshotUpdate, Target, authenticate,
-    authorize, digest_credential, resolve,
+    authenticate_remembering, authorize, digest_credential, jwt::TokenMemory, resolve,
 };
 use keyward_model::*;
 use uuid::Uuid;
 
 /// Noon of a day in June, in milliseconds.
 pub(crate) const NOON: Timestamp = Timestamp::from_millis(1_780_315_200_000);
+
+thread_local! {
+    /// Goes through all worlds of a test, as a core's goes through all Snapshots.
+    static TOKENS: TokenMemory = TokenMemory::new();
+}
 
 pub(crate) const DIGEST_KEY: DigestKey = DigestKey([7; 32]);
 
@@ -394,7 +399,12 @@ impl Call {
     pub(crate) fn judge(&self, snapshot: &Snapshot, gateway: GatewayId) -> Result<Permit, Denial> {
         self.with_head(|head| {
             let target = resolve(snapshot, gateway, head)?;
-            let mut proven = authenticate(snapshot, &target, head, Body::Unread, self.now)?;
+            let fresh = authenticate(snapshot, &target, head, Body::Unread, self.now);
+            TOKENS.with(|tokens| {
+                let again = authenticate_remembering(snapshot, &target, head, Body::Unread, self.now, tokens);
+                assert_eq!(format!("{again:?}"), format!("{fresh:?}"), "what is remembered decides nothing");
+            });
+            let mut proven = fresh?;
             if matches!(proven, Authentication::NeedsBody(_)) {
                 proven = authenticate(snapshot, &target, head, Body::Whole(&self.body), self.now)?;
             }

@@ -335,12 +335,10 @@ impl Planner<'_> {
         let (identity_claim, claim_minted) =
             self.identity(spec.identity_claim.as_ref(), claim_stored, &want.place)?;
         let (jwks, origin, sealing, value) = match (&spec.keys, stored) {
-            (JwtKeySource::Given(_, set), Some((binding, origin))) if *set == binding.jwks => {
+            (JwtKeySource::Given(set), Some((binding, origin))) if *set == binding.jwks => {
                 (binding.jwks.clone(), origin, Sealing::Keep, None)
             }
-            (JwtKeySource::Given(text, set), _) => {
-                (set.clone(), Origin::Custom, Sealing::Set(text.clone()), None)
-            }
+            (JwtKeySource::Given(set), _) => (set.clone(), Origin::Custom, Sealing::Set(set.to_json()), None),
             (JwtKeySource::Symmetric, Some((binding, Origin::Generated)))
             | (JwtKeySource::Kept, Some((binding, Origin::Generated))) => {
                 (binding.jwks.clone(), Origin::Generated, Sealing::Keep, None)

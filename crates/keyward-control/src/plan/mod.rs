@@ -244,7 +244,7 @@ impl Planner<'_> {
     /// May what is new have this name, or what exists take it?
     fn check_name(&mut self, noun: Noun, name: &Name, taken: bool, place: &Place) -> bool {
         if taken {
-            let text = format!("there is a {} `{name}` already: choose another name", noun.singular());
+            let text = format!("the {} `{name}` exists already: choose another name", noun.singular());
             self.problem(ErrorKind::Conflict, "name_taken", within(place, "name"), text);
             return false;
         }

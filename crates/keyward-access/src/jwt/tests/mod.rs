@@ -3,6 +3,7 @@
 mod attacks;
 mod claims;
 mod keys;
+mod memory;
 mod oracle;
 mod properties;
 mod standards;
