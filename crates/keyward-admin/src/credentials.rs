@@ -103,12 +103,20 @@ pub(crate) async fn reset(
     JsonBody(body): JsonBody,
 ) -> Result<Response, Refusal> {
     asked.only(&[])?;
-    // The parser's message may quote the value, which is a secret.
-    let unread = |_| wrong("", "must be {} to have a value generated, or {\"value\": \"…\"}");
-    let reset: Reset = mapping(&body).and_then(|body| serde_json::from_slice(body).map_err(unread))?;
+    let reset: Reset =
+        mapping(&body).and_then(|body| serde_json::from_slice(body).map_err(|_| unread(body)))?;
     let value = reset.value.map(Plaintext::new);
     let made = admin.control().credentials().reset(&asked.actor, id(&asked)?, value).await?;
     Ok(made.shown(|view| credential(&view)).into_response())
+}
+
+/// What is wrong with the body of a reset. The parser's own message may quote the value, which is a secret.
+fn unread(body: &[u8]) -> Refusal {
+    let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).unwrap_or_default();
+    let foreign = fields.keys().find(|name| *name != "value");
+    let unknown = foreign.map(|name| format!("`{}` is not known here: ", name.escape_debug()));
+    let message = unknown.unwrap_or_default() + "must be {} to have a value generated, or {\"value\": \"…\"}";
+    wrong("", message)
 }
 
 pub(crate) async fn reveal(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {

@@ -1,6 +1,6 @@
 //! The attack catalogue, class request-smuggling: what is ambiguous is refused, and nothing of it reaches the service.
 
-use keyward_testkit::cases;
+use keyward_testkit::cases::{self, refused_all};
 use keyward_testkit::client::Connection;
 use keyward_testkit::fixture::{HOST, K1};
 use keyward_testkit::gateway::Gateway;
@@ -147,4 +147,283 @@ async fn an_answer_in_doubt_is_the_last_on_its_upstream_connection() {
             "an answer nobody asked for was handed out"
         );
     }
+}
+
+/// A POST by K1 with these further field lines, and what follows the head.
+fn post(fields: &str, body: &str) -> Vec<u8> {
+    format!("POST /orders HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {K1}\r\n{fields}\r\n{body}")
+        .into_bytes()
+}
+
+/// Each is refused; what follows it on its connection is not looked at.
+async fn are_refused(messages: Vec<Vec<u8>>) {
+    const SECOND: &[u8] = b"GET /public/health HTTP/1.1\r\nHost: gw.test\r\n\r\n";
+    let gateway = Gateway::fixture().await;
+    let followed = messages.iter().map(|message| [message, SECOND].concat());
+    for ((answer, reason), message) in refused_all(&gateway, followed).await.iter().zip(&messages) {
+        let shown = String::from_utf8_lossy(message);
+        assert!(matches!(answer.status, 400 | 405 | 413 | 417 | 431 | 501 | 505), "{shown:?}: {answer:?}");
+        let expected = if answer.status == 405 { "method_not_allowed" } else { "request_malformed" };
+        assert_eq!(reason, expected, "{shown:?}");
+    }
+    let seen = String::from_utf8_lossy(&gateway.upstream().bytes()).into_owned();
+    assert!(!seen.contains("/public/health"), "what followed a refused message was served");
+    assert_eq!(gateway.call(&Request::get(HOST, "/public/health")).await.status, 200);
+}
+
+#[tokio::test]
+async fn lengths_that_two_readers_read_differently() {
+    let lengths = [
+        "-5",
+        "+5",
+        "5.0",
+        "",
+        "5,5",
+        "5, 5",
+        "0005",
+        "5 5",
+        "\"5\"",
+        "'5'",
+        "5\u{b}",
+        "\u{c}5",
+        "5#",
+        "five",
+        "1e1",
+        "0b101",
+        "0o5",
+        "5_0",
+        "5\r\n 0",
+        "18446744073709551616",
+        "18446744073709551621",
+        "-0",
+        "5\r\nContent-Length: 5",
+        "5\r\nContent-Length: 6",
+        "6\r\ncontent-length: 5",
+        "5\r\nContent_Length: 0",
+        "0\r\nContent.Length: 5",
+        "\u{665}",
+    ];
+    are_refused(lengths.map(|length| post(&format!("Content-Length: {length}\r\n"), "AAAAA")).to_vec()).await;
+}
+
+#[tokio::test]
+async fn codings_that_two_readers_read_differently() {
+    let codings = [
+        "xchunked",
+        "chunkedx",
+        "chunked, identity",
+        "identity",
+        "identity, chunked",
+        "chunked, chunked",
+        "chunked,",
+        ",chunked",
+        "chunked;",
+        "chunked;q=1",
+        "chunked\u{b}",
+        "\u{b}chunked",
+        "\"chunked\"",
+        "'chunked'",
+        "chunked chunked",
+        "chunked\r\nTransfer-Encoding: identity",
+        "identity\r\nTransfer-Encoding: chunked",
+        "\r\n chunked",
+        "chunked\r\n , identity",
+        "chunked\r\nContent-Length: 5",
+        "chunked\r\nTransfer_Encoding: identity",
+        "deflate",
+        "gzip",
+        "x-gzip, chunked",
+        "trailers",
+        "",
+        " , ",
+        "chunke\u{64}\u{301}",
+        "\u{ff43}hunked",
+    ];
+    let mut messages = codings
+        .map(|coding| post(&format!("Transfer-Encoding: {coding}\r\n"), "1\r\nZ\r\n0\r\n\r\n"))
+        .to_vec();
+    for name in [
+        "Transfer-Encoding ",
+        "Transfer-Encoding\t",
+        " Transfer-Encoding",
+        "Transfer_Encoding",
+        "transfer.encoding",
+        "Transfer-Encoding\u{0}",
+        "\u{0}Transfer-Encoding",
+        "Transfer\u{2010}Encoding",
+        "X: y\rTransfer-Encoding",
+        "X: y\nTransfer-Encoding",
+        "X: y\r\n\tTransfer-Encoding",
+    ] {
+        messages.push(post(&format!("{name}: chunked\r\n"), "1\r\nZ\r\n0\r\n\r\n"));
+    }
+    are_refused(messages).await;
+}
+
+#[tokio::test]
+async fn chunks_that_two_readers_read_differently() {
+    let bodies = [
+        "0x1\r\nZ\r\n0\r\n\r\n",
+        "-1\r\nZ\r\n0\r\n\r\n",
+        " 1\r\nZ\r\n0\r\n\r\n",
+        "1 \r\nZ\r\n0\r\n\r\n",
+        "1\t\r\nZ\r\n0\r\n\r\n",
+        "G\r\nZ\r\n0\r\n\r\n",
+        "1,\r\nZ\r\n0\r\n\r\n",
+        "\r\n1\r\nZ\r\n0\r\n\r\n",
+        "fffffffffffffffff\r\nZ\r\n0\r\n\r\n",
+        "10000000000000001\r\nZ\r\n0\r\n\r\n",
+        "ffffffffffffffff\r\nZ\r\n",
+        "1;\r\nZ\r\n0\r\n\r\n",
+        "1;a=\"\r\n\"\r\nZ\r\n0\r\n\r\n",
+        "1;a\u{0}\r\nZ\r\n0\r\n\r\n",
+        "1;\rZ\r\n0\r\n\r\n",
+        "1\nZ\r\n0\r\n\r\n",
+        "1\r\nZZ\r\n0\r\n\r\n",
+        "1\r\nZ0\r\n\r\n",
+        "1\r\nZ\r0\r\n\r\n",
+        "1\r\nZ\n\r0\r\n\r\n",
+        "2\r\nZ\r\n0\r\n\r\n",
+        "1\r\nZ\r\n0\r\nX : y\r\n\r\n",
+        "1\r\nZ\r\n0\r\nX: y\r\n z\r\n\r\n",
+        "1\r\nZ\r\n0\r\nX\r\n\r\n",
+        "1\r\nZ\r\n0\r\nX: y\n\r\n",
+        "1\r\nZ\r\n0\r\nX: a\u{0}b\r\n\r\n",
+        "1\r\nZ\r\n0 \r\n\r\n",
+        "1\r\nZ\r\n0\r\n\rX",
+    ];
+    let mut messages = bodies.map(|body| post("Transfer-Encoding: chunked\r\n", body)).to_vec();
+    let extension = format!("1;{}\r\nZ\r\n0\r\n\r\n", "a".repeat(100_000));
+    messages.push(post("Transfer-Encoding: chunked\r\n", &extension));
+    let trailers = format!("0\r\n{}\r\n", "X: y\r\n".repeat(20_000));
+    messages.push(post("Transfer-Encoding: chunked\r\n", &trailers));
+    are_refused(messages).await;
+}
+
+#[tokio::test]
+async fn lines_that_two_readers_read_differently() {
+    let fields = format!("Host: {HOST}\r\nAuthorization: Bearer {K1}\r\nContent-Length: 0\r\n");
+    let lines = [
+        "POST /orders HTTP/0.9",
+        "POST /orders HTTP/1.2",
+        "POST /orders HTTP/2.0",
+        "POST /orders HTTP/11",
+        "POST /orders HTTP/1.1x",
+        "POST /orders HTTP/1.10",
+        "POST /orders HTTP/01.1",
+        "POST  /orders HTTP/1.1",
+        "POST\t/orders\tHTTP/1.1",
+        "POST /orders\u{b}HTTP/1.1",
+        "POST /orders HTTP/1.1 ",
+        " POST /orders HTTP/1.1",
+        "\r\n\r\nPOST /orders HTTP/1.1",
+        "\nPOST /orders HTTP/1.1",
+        "POST /orders http/1.1",
+        "POST /orders HTTP /1.1",
+        "POST /orders",
+        "POST orders HTTP/1.1",
+        "POST http://gw.test@evil/orders HTTP/1.1",
+        "POST http://evil/orders HTTP/1.1",
+        "POST ftp://gw.test/orders HTTP/1.1",
+        "POST http:/orders HTTP/1.1",
+        "POST gw.test:80 HTTP/1.1",
+        "CONNECT gw.test:80 HTTP/1.1",
+        "CONNECT /orders HTTP/1.1",
+        "TRACE /orders HTTP/1.1",
+        "PO\u{0}ST /orders HTTP/1.1",
+        "PRI * HTTP/2.0",
+        "P[ST /orders HTTP/1.1",
+        "POST /ord\u{e9} HTTP/1.1",
+        "POST /orders#x HTTP/1.1",
+        "POST /orders?a b HTTP/1.1",
+        "POST /orders\u{0} HTTP/1.1",
+        "POST * HTTP/1.1",
+        "POST http://gw.test:81/orders HTTP/1.1",
+        "POST http:///orders HTTP/1.1",
+        "POST ?x HTTP/1.1",
+        "/orders HTTP/1.1",
+        "POST",
+    ];
+    let mut messages: Vec<Vec<u8>> =
+        lines.iter().map(|line| format!("{line}\r\n{fields}\r\n").into_bytes()).collect();
+    for more in [
+        "Host: gw.test\r\n",
+        "Host: other.test\r\n",
+        "host:\r\n",
+        "Foo\r\n",
+        "Foo Bar: x\r\n",
+        "Foo;: x\r\n",
+        ": x\r\n",
+        "Foo: x\u{1}y\r\n",
+        "Foo: x\u{7f}\r\n",
+        "F\u{f6}\u{f6}: x\r\n",
+        "\tFoo: x\r\n",
+        "Foo: x\r\n\tfold\r\n",
+        "Foo: x\ry\r\n",
+        "Foo: x\n\r\n",
+        "Foo\n: x\r\n",
+        "Expect: 100-continue, x\r\n",
+        "Expect: something\r\n",
+        "Connection: \"close\"\r\n",
+    ] {
+        messages.push(format!("POST /orders HTTP/1.1\r\n{fields}{more}\r\n").into_bytes());
+    }
+    for host in [
+        "",
+        "a, b",
+        "gw.test/x",
+        "u@gw.test",
+        "gw.test:8o",
+        "gw.test:65536",
+        "gw.test:",
+        "gw..test",
+        "[::1",
+        "gw.test%00",
+        "\u{ff47}w.test",
+    ] {
+        messages.push(
+            format!("GET /orders/1 HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {K1}\r\n\r\n")
+                .into_bytes(),
+        );
+    }
+    are_refused(messages).await;
+}
+
+#[tokio::test]
+async fn what_follows_a_body_that_was_not_wanted_is_no_request() {
+    let gateway = Gateway::fixture().await;
+    for refused in [
+        "POST /internal HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 58\r\n\r\n",
+        "POST /none HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 58\r\n\r\n",
+        "POST /orders HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 58\r\n\r\n",
+    ] {
+        let body = "GET /public/health HTTP/1.1\r\nHost: gw.test\r\nX-Smuggled: 1\r\n\r\n";
+        let mut connection = Connection::open(gateway.address()).await.unwrap();
+        connection.send(format!("{refused}{body}").as_bytes()).await.unwrap();
+        assert!(connection.answer(false).await.unwrap().status >= 400);
+        connection.half_close().await.unwrap();
+        let rest = connection.until_closed().await.unwrap();
+        assert!(!String::from_utf8_lossy(&rest).contains("HTTP/1.1 200"), "a body was taken for a request");
+    }
+    assert_eq!(gateway.upstream().hits(), 0);
+}
+
+#[tokio::test]
+async fn extensions_and_trailers_end_here() {
+    let gateway = Gateway::fixture().await;
+    for body in [
+        "5;name=\"value\"\r\nAAAAA\r\n0\r\n\r\n",
+        "5\r\nAAAAA\r\n0;x\r\nX-Keyward-Caller-Name: evil\r\nX-Consumer-Id: evil\r\nContent-Length: 9\r\nHost: evil\r\n\r\n",
+        "05\r\nAAAAA\r\n00\r\nTransfer-Encoding: evil\r\nAuthorization: evil\r\n\r\n",
+    ] {
+        let mut connection = Connection::open(gateway.address()).await.unwrap();
+        let message = post("Transfer-Encoding: chunked\r\nTrailer: X-Consumer-Id\r\nTE: trailers\r\n", body);
+        connection.send(&message).await.unwrap();
+        assert_eq!(connection.answer(false).await.unwrap().status, 200, "{body:?}");
+        let last = gateway.upstream().last().unwrap();
+        assert_eq!(String::from_utf8_lossy(&last.body), "5\r\nAAAAA\r\n0\r\n\r\n");
+        assert!(last.values("trailer").is_empty() && last.values("te").is_empty());
+    }
+    let seen = String::from_utf8_lossy(&gateway.upstream().bytes()).into_owned();
+    assert!(!seen.contains("evil"), "{seen}");
 }

@@ -106,6 +106,26 @@ pretending! {
     hdr_015_x_middleware_subrequest = "X-Middleware-Subrequest": "1";
     a_real_ip_header = "X-Real-IP": "127.0.0.1";
     an_original_url_header = "X-Original-URL": "/public/health";
+    an_original_method_header = "X-Original-Method": "DELETE";
+    an_override_of_microsofts = "X-HTTP-Method": "DELETE";
+    an_override_by_its_short_name = "X-Method-Override": "DELETE";
+    a_forwarded_method_header = "X-Forwarded-Method": "DELETE";
+    a_forwarded_host_header = "X-Forwarded-Host": "localhost";
+    a_forwarded_prefix_header = "X-Forwarded-Prefix": "/public";
+    a_forwarded_port_header = "X-Forwarded-Port": "443";
+    a_forwarded_server_header = "X-Forwarded-Server": "127.0.0.1";
+    a_forwarded_address_in_another_spelling = "X_Forwarded_For": "127.0.0.1";
+    a_client_ip_header = "X-Client-IP": "127.0.0.1";
+    a_plain_client_ip_header = "Client-IP": "127.0.0.1";
+    a_true_client_ip_header = "True-Client-IP": "127.0.0.1";
+    a_cluster_client_ip_header = "X-Cluster-Client-IP": "127.0.0.1";
+    a_cdn_header = "CF-Connecting-IP": "127.0.0.1";
+    an_envoy_header = "X-Envoy-External-Address": "127.0.0.1";
+    an_envoy_path_header = "X-Envoy-Original-Path": "/public/health";
+    a_rewritten_path_header = "X-Rewrite-Path": "/public/health";
+    a_host_header = "X-Host": "localhost";
+    a_header_that_becomes_http_proxy = "Proxy": "http://127.0.0.1:1";
+    a_certificate_header = "X-SSL-Client-DN": "CN=admin";
     a_method_override_header = "X-HTTP-Method-Override": "DELETE";
 }
 
@@ -181,5 +201,126 @@ async fn key_010_the_credential_ends_here_and_nothing_else_of_the_query_changes(
         assert!(last.values("authorization").is_empty() && last.values("x-api-key").is_empty());
         let all = format!("{last:?}");
         assert!([K1, K2, K3].iter().all(|key| !all.contains(key)), "{all}");
+    }
+}
+
+#[tokio::test]
+async fn connection_takes_nothing_away_that_decides() {
+    let gateway = Gateway::fixture().await;
+    for nominated in [
+        "Host",
+        "Content-Length",
+        "Transfer-Encoding",
+        "Authorization",
+        "Cookie",
+        "X-Forwarded-For, X-Real-IP, Forwarded",
+        "X-Ca-Stage",
+        ",,",
+        "",
+    ] {
+        let request = Request::get(HOST, "/orders")
+            .method("POST")
+            .bearer(K1)
+            .header("Connection", nominated)
+            .header("Cookie", "a=b")
+            .body("AAAAA");
+        assert_eq!(gateway.call(&request).await.status, 200, "{nominated}");
+        let last = gateway.upstream().last().unwrap();
+        assert_eq!(
+            (last.values("content-length"), last.body.as_slice()),
+            (vec!["5"], &b"AAAAA"[..]),
+            "{nominated}"
+        );
+        assert_eq!(last.values("x-keyward-caller-name"), ["K1"], "{nominated}");
+        assert_eq!(last.values("x-forwarded-for"), ["127.0.0.1"], "{nominated}");
+        assert_eq!(last.values("host").len(), 1, "{nominated}");
+    }
+    // A stage that is named hop by hop is still named.
+    let staged = Request::get(HOST, "/orders/1")
+        .bearer(K1)
+        .header("Connection", "X-Ca-Stage")
+        .header("X-Ca-Stage", "TEST");
+    let (answer, reason) = cases::refused(&gateway, &staged.to_bytes()).await;
+    assert_eq!((answer.status, reason.as_str()), (403, "grant_other_stage"));
+}
+
+#[tokio::test]
+async fn h2_008_an_upgrade_is_not_handed_on() {
+    let gateway = Gateway::fixture().await;
+    for (protocol, more) in
+        [("h2c", "HTTP2-Settings"), ("websocket", "Sec-WebSocket-Key"), ("TLS/1.0, h2c", "X")]
+    {
+        let request = Request::get(HOST, "/orders/1")
+            .bearer(K1)
+            .header("Connection", &format!("Upgrade, {more}"))
+            .header("Upgrade", protocol)
+            .header(more, "AAMAAABkAAQAAP__");
+        let answer = gateway.call(&request).await;
+        assert_ne!(answer.status, 101, "{protocol}");
+        let last = gateway.upstream().last().unwrap();
+        for name in ["upgrade", "connection", "http2-settings"] {
+            assert!(last.values(name).is_empty(), "{protocol}: {name} went on: {last:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn key_006_credentials_side_by_side_and_in_doubtful_places() {
+    let gateway = Gateway::fixture().await;
+    let get = |target: &str| Request::get(HOST, target);
+    let ambiguous = [
+        get("/orders/1").header("X-Api-Key", K2).header("x-api-key", K2),
+        get("/orders/1").header("X-Api-Key", "bad").header("X-Api-Key", K2),
+        get("/orders/1").bearer(K1).header("X-Api-Key", K1),
+        get("/orders/1").bearer(K1).header("X-Api-Key", ""),
+        get("/orders/1").bearer(K1).header("X-Api-Key", "wrong"),
+        get("/orders/1?apikey=").bearer(K1),
+        get("/orders/1?apikey").bearer(K1),
+        get("/orders/1?api%6bey=x").bearer(K1),
+        get(&format!("/orders/1?apikey={K3}&apikey={K3}")),
+        get(&format!("/orders/1?apikey={K3}&apikey=x")),
+        get(&format!("/orders/1?apikey=&apikey={K3}")),
+        get(&format!("/orders/1?apikey={K3}&api%6Bey=z")),
+        get("/orders/1").bearer(K1).bearer(K1),
+        get("/orders/1").header("Authorization", "Basic eDp5").bearer(K1),
+    ];
+    for (answer, reason) in cases::refused_all(&gateway, ambiguous.iter().map(Request::to_bytes)).await {
+        assert_eq!((answer.status, reason.as_str()), (400, "credential_ambiguous"), "{answer:?}");
+    }
+    let refused = [
+        get("/orders/1").header("Authorization", &format!("Bearer\t{K1}")),
+        get("/orders/1").header("Authorization", K1),
+        get("/orders/1").header("Authorization", &format!("Basic {K1}")),
+        get("/orders/1").header("Authorization", &format!("Bearer{K1}")),
+        get("/orders/1").bearer(&format!("Bearer {K1}")),
+        get("/orders/1").bearer(&K1.to_uppercase()),
+        get("/orders/1").bearer(&format!("\"{K1}\"")),
+        get("/orders/1").bearer(&format!("{K1};")),
+        get("/orders/1").bearer(&format!("{K1} x")),
+        get("/orders/1").bearer(&"a".repeat(20_000)),
+        get("/orders/1").bearer(K2),
+        get("/orders/1").bearer(K3),
+        get("/orders/1").header("X-Api-Key", K1),
+        get("/orders/1").header("X-Api-Key", K3),
+        get("/orders/1").header("X-Api-Key", &format!("Bearer {K2}")),
+        get("/orders/1").header("X_Api_Key", K2),
+        get("/orders/1").header("Proxy-Authorization", &format!("Bearer {K1}")),
+        get("/orders/1").header("Cookie", &format!("apikey={K3}; x-api-key={K2}")),
+        get(&format!("/orders/1?x-api-key={K2}")),
+        get(&format!("/orders/1?APIKEY={K3}")),
+        get(&format!("/orders/1?apikey[]={K3}")),
+        get(&format!("/orders/1?apikey={K3}%00")),
+        get(&format!("/orders/1?apikey={K3}+")),
+        get(&format!("/orders/1?apikey=%20{K3}")),
+        get(&format!("/orders/1?apikey={K1}")),
+        get(&format!("/orders/1?a=1;apikey={K3}")),
+        get(&format!("/orders/1?%00apikey={K3}")),
+        get(&format!("/orders/1?apikey={K3}%zz")),
+        get(&format!("/orders/1?apikey=={K3}")),
+        get(&format!("/orders/1/apikey={K3}")),
+        get(&format!("/orders/1;apikey={K3}")),
+    ];
+    for (answer, _) in cases::refused_all(&gateway, refused.iter().map(Request::to_bytes)).await {
+        assert!(matches!(answer.status, 400 | 401 | 404 | 431), "{answer:?}");
     }
 }

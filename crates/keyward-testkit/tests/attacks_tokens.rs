@@ -375,6 +375,7 @@ async fn headers_and_claims_of_doubtful_meaning() {
         format!(r#"{{"uid":"j2","exp":{later}.5}}"#),
         format!(r#"{{"uid":"j2","exp":{}}}"#, NOW_S - 59),
         format!(r#" {{ "exp" : {later} , "uid" : "j2" }} "#),
+        format!(r#"{{"uid":"j2","exp":{later},"deep":{}1{}}}"#, "[".repeat(3_500), "]".repeat(3_500)),
     ] {
         let answer = gateway.call(&with(&J2.token(&sound))).await;
         assert_eq!(answer.status, 200, "{sound}: {answer:?}");
@@ -455,4 +456,67 @@ async fn jwt_040_a_key_that_was_taken_away_opens_nothing_from_the_answer_on() {
     gateway.operate("{disable: {consumer: J3}}").await;
     let (answer, reason) = cases::refused(&gateway, &with(&keys[20].token(&claims("j3"))).to_bytes()).await;
     assert_eq!((answer.status, reason.as_str()), (403, "caller_disabled"));
+}
+
+#[tokio::test]
+async fn jwt_038_a_token_that_held_before_is_judged_again() {
+    let gateway = Gateway::start(&world()).await;
+    let mut connection = Connection::open(gateway.address()).await.unwrap();
+    let long = format!(r#"{{"uid":"j2","exp":{},"pad":"{}","role":"#, NOW_S + 300, "x".repeat(400));
+    let (valid, other) = (J2.token(&format!("{long}\"a\"}}")), J2.token(&format!("{long}\"b\"}}")));
+    assert_eq!(valid[..256], other[..256]);
+    let forged = format!("{}.{}", other.rsplit_once('.').unwrap().0, valid.rsplit_once('.').unwrap().1);
+    for _ in 0..3 {
+        assert_eq!(connection.call(&with(&valid)).await.unwrap().status, 200);
+        assert_eq!(connection.call(&with(&forged)).await.unwrap().status, 401, "half of it was remembered");
+    }
+    // Time goes on, and back.
+    gateway.advance_ms(360_000);
+    assert_eq!(cases::refused(&gateway, &with(&valid).to_bytes()).await.1, "proof_expired");
+    gateway.advance_ms(-360_000);
+    assert_eq!(connection.call(&with(&valid)).await.unwrap().status, 200);
+    // Elsewhere it opens nothing, whatever is remembered of it.
+    let elsewhere = Request::get(HOST, "/walled/x").bearer(&valid);
+    let (answer, _) = cases::refused(&gateway, &elsewhere.to_bytes()).await;
+    assert!(matches!(answer.status, 401 | 403), "{answer:?}");
+    let in_query = Request::get(HOST, &format!("/orders/1?token={valid}"));
+    assert_eq!(cases::refused(&gateway, &in_query.to_bytes()).await.0.status, 401);
+}
+
+#[tokio::test]
+async fn what_ends_a_consumers_rights_ends_those_of_its_remembered_tokens() {
+    let changed = |settings: &str| {
+        format!(
+            "version: 1\nconsumers: [{{name: J2, jwt: {{jwks: '{{\"keys\":[{}]}}', identity_claim: {{name: uid, value: j2}}{settings}}}}}]\n",
+            J2.jwk()
+        )
+    };
+    let apply = |text: String| ("apply", text);
+    let steps = [
+        apply(changed(", issuer: \"https://idp.example\"")),
+        apply(changed(", audiences: [orders]")),
+        apply(changed(", enabled: false")),
+        apply(changed(", token: {in: header, name: X-Token, prefix: \"\"}")),
+        apply(changed("").replace("value: j2", "value: j9")),
+        apply(changed("").replace(&J2.jwk(), &TokenKey::generate("RS256", "r1").jwk())),
+        ("operate", "{disable: {consumer: J2}}".into()),
+        ("operate", "{delete: {consumer: J2}}".into()),
+        ("operate", "{revoke: J2 on orders}".into()),
+        ("operate", "{disable_credential: {consumer: J2, kind: jwt, index: 0}}".into()),
+    ];
+    let token = J2.token(&claims("j2"));
+    for (way, text) in steps {
+        let gateway = Gateway::start(&world()).await;
+        let mut connection = Connection::open(gateway.address()).await.unwrap();
+        for _ in 0..3 {
+            assert_eq!(connection.call(&with(&token)).await.unwrap().status, 200);
+        }
+        match way {
+            "apply" => drop(gateway.apply(&text).await.unwrap()),
+            _ => gateway.operate(&text).await,
+        }
+        let answer = connection.call(&with(&token)).await.unwrap();
+        assert!(matches!(answer.status, 401 | 403), "{text}: {answer:?}");
+        assert_eq!(gateway.upstream().hits(), 3, "{text}");
+    }
 }

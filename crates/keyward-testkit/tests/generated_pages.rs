@@ -35,3 +35,8 @@ fn the_page_of_reasons_is_fresh() {
     }
     is_fresh("docs/reasons.md", &page);
 }
+
+#[test]
+fn the_page_of_the_command_line_is_fresh() {
+    is_fresh("docs/cli.md", &keyward::cli::reference());
+}

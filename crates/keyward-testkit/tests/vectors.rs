@@ -43,8 +43,8 @@ impl Vector {
 
     /// One application that may call everything, with nothing but this vector's credential.
     fn world(&self) -> String {
-        let (scheme, holds) = match self.text("vendor") {
-            "alibaba-appcode" => ("alibaba", json!({"app_codes": [self.text("app_key")]})),
+        let (scheme, admitted, holds) = match self.text("vendor") {
+            "alibaba-appcode" => ("alibaba", "app_code", json!({"app_codes": [self.text("app_key")]})),
             vendor => {
                 let scheme = match vendor {
                     "tencent-keypair" => "tencent_key_pair",
@@ -55,7 +55,7 @@ impl Vector {
                     "app_secret": self.text("app_secret"),
                     "scheme": scheme,
                 });
-                (scheme, json!({"key_pairs": [pair]}))
+                (scheme, "app_signature", json!({"key_pairs": [pair]}))
             }
         };
         let mut application = json!({"name": "vector"});
@@ -67,7 +67,7 @@ impl Vector {
                 "name": "all",
                 "kind": "rest",
                 "base_path": "/",
-                "admits": ["app_signature", "app_code"],
+                "admits": [admitted],
                 "app_code_in": ["header", "query"],
                 "signature": {
                     "schemes": [scheme],
@@ -103,14 +103,15 @@ impl Vector {
         if self.header("host").is_none() {
             bytes.extend_from_slice(b"Host: api.example.com\r\n");
         }
-        for (name, value) in self.headers() {
+        // The vector's length is that of the body that was signed, which another may have replaced.
+        for (name, value) in self.headers().filter(|(name, _)| !name.eq_ignore_ascii_case("content-length")) {
             bytes.extend_from_slice(format!("{name}: ").as_bytes());
             // Strings are latin-1 views of the bytes.
             bytes.extend(value.chars().map(|character| u8::try_from(character).unwrap()));
             bytes.extend_from_slice(b"\r\n");
         }
         let body = self.body();
-        if self.header("content-length").is_none() && !body.is_empty() {
+        if self.header("content-length").is_some() || !body.is_empty() {
             bytes.extend_from_slice(format!("Content-Length: {}\r\n", body.len()).as_bytes());
         }
         bytes.extend_from_slice(b"\r\n");

@@ -6,6 +6,7 @@ mod applications;
 mod apply;
 mod consumers;
 mod credentials;
+mod examples;
 mod explain;
 mod export;
 mod fields;
@@ -31,7 +32,7 @@ pub use reference::reference;
 /// `keyward serve` runs a node; every other command speaks to a running node's admin address, with the operator's
 /// token from `KEYWARD_ADMIN_TOKEN` or the node's data folder.
 #[derive(Debug, Parser)]
-#[command(name = "keyward", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "keyward", version, max_term_width = 100, after_long_help = examples::ROOT)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -39,53 +40,51 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a node.
+    #[command(after_help = examples::SERVE)]
     Serve(serve::Serve),
-    /// Make what a world file names so, in one transaction.
+    #[command(after_help = examples::APPLY)]
     Apply(apply::Apply),
-    /// Write everything as a world file.
+    #[command(after_help = examples::EXPORT)]
     Export(export::Export),
-    /// Ask whether a call would be permitted, and why (not).
+    #[command(after_help = examples::EXPLAIN)]
     Explain(explain::Explain),
-    /// List who may call.
+    #[command(after_help = examples::WHO_CAN)]
     WhoCan(explain::WhoCan),
-    /// Print a signed curl command.
+    #[command(after_help = examples::SIGN)]
     Sign(sign::Sign),
-    /// Applications: callers that sign.
-    #[command(subcommand, visible_alias = "application")]
+    /// Applications: callers that sign, or present an AppCode.
+    #[command(subcommand, visible_alias = "application", after_help = examples::APP)]
     App(applications::AppCommand),
     /// Consumers: callers with API keys or JWT.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::CONSUMER)]
     Consumer(consumers::ConsumerCommand),
     /// APIs: published interfaces.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::API)]
     Api(apis::ApiCommand),
     /// Services: the upstreams.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::SERVICE)]
     Service(services::ServiceCommand),
     /// Grants: who may call what.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::GRANT)]
     Grant(grants::GrantCommand),
     /// Groups: several callers under one name.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::GROUP)]
     Group(groups::GroupCommand),
     /// Accounts: the tenants.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::ACCOUNT)]
     Account(accounts::AccountCommand),
     /// Gateways: named groups of nodes.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::GATEWAY)]
     Gateway(gateways::GatewayCommand),
     /// Credentials of applications and consumers, by id.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::CREDENTIAL)]
     Credential(credentials::CredentialCommand),
     /// Print a completion script for a shell.
+    #[command(after_help = examples::COMPLETION)]
     Completion {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Print the reference page of the command line.
-    #[command(hide = true)]
-    Reference,
 }
 
 /// Why a command ended without doing what it was asked.
@@ -105,6 +104,11 @@ impl Failure {
     /// What was given on the command line or in a file is wrong.
     pub(crate) fn usage(text: impl ToString) -> Self {
         Self { code: 2, text: text.to_string() }
+    }
+
+    /// Says one thing more, on a line of its own.
+    pub(crate) fn add(&mut self, more: impl std::fmt::Display) {
+        self.text.push_str(&format!("\n{more}"));
     }
 }
 
@@ -147,7 +151,6 @@ fn run(command: Command) -> Outcome {
             Command::Gateway(command) => command.run().await,
             Command::Credential(command) => command.run().await,
             Command::Completion { shell } => completion(shell),
-            Command::Reference => output::print(&reference()),
         }
     })
 }

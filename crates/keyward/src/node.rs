@@ -120,7 +120,7 @@ impl fmt::Debug for NodeOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     /// The data folder cannot be used.
-    #[error("the data folder `{path}` cannot be used: {source}")]
+    #[error("the data folder `{path}` cannot be used: {source}; name another with --data")]
     Data {
         /// The folder.
         path: PathBuf,
@@ -163,8 +163,13 @@ pub enum NodeError {
 }
 
 fn listed(file: &Path, problems: &[FieldProblem]) -> String {
-    let lines: Vec<String> = problems.iter().map(|problem| format!("{}:{problem}", file.display())).collect();
-    lines.join("\n")
+    let file = file.display();
+    let line = |problem: &FieldProblem| {
+        // Where there is no line, only the name stands before the message.
+        let blank = if problem.line > 0 { "" } else { " " };
+        format!("{file}:{blank}{problem}")
+    };
+    problems.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Turns an error of the system into one that says what was wanted.

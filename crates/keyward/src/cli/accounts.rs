@@ -45,6 +45,7 @@ impl AccountCommand {
 
 impl Listed for Account {
     const NOUN: &'static str = "account";
+    const OWNED: bool = false;
 
     fn table(items: &[Stored<Self>]) -> String {
         let rows = items.iter().map(|account| {

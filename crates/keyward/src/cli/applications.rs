@@ -78,6 +78,17 @@ impl Described for AppFields {
             .list("key_pairs", (!pair.is_empty()).then_some(Value::Object(pair)));
         Ok(fields.done())
     }
+
+    /// A list that is given replaces the one that is there, and pairs would be lost.
+    fn check_change(&self) -> Result<(), Failure> {
+        if self.pair.fields()?.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::usage(
+            "an application's key pairs are not changed by this; `keyward app key-pair add` adds one, `keyward app reset` \
+             gives one a new secret, `keyward credential change` changes its scheme",
+        ))
+    }
 }
 
 /// Which key pair to reset.
@@ -146,11 +157,23 @@ impl Reset {
                     Some(app_key) => credential.app_key.as_ref() == Some(app_key),
                     None => credential.default,
                 };
-                of.reset(Route::ListKeyPairs, wanted, self.value_file.as_deref()).await
+                of.reset(
+                    Route::ListKeyPairs,
+                    ("key pair", "app key-pair list"),
+                    wanted,
+                    self.value_file.as_deref(),
+                )
+                .await
             }
             Some(id) => {
                 let wanted = |credential: &Credential| id.is_empty() || credential.id == *id;
-                of.reset(Route::ListAppCodes, wanted, self.value_file.as_deref()).await
+                of.reset(
+                    Route::ListAppCodes,
+                    ("AppCode", "app app-code list"),
+                    wanted,
+                    self.value_file.as_deref(),
+                )
+                .await
             }
         }
     }
@@ -158,6 +181,8 @@ impl Reset {
 
 impl Listed for Application {
     const NOUN: &'static str = "application";
+    const COMMAND: &'static str = "app";
+    const TAGGED: bool = true;
 
     fn table(items: &[Stored<Self>]) -> String {
         let rows = items.iter().map(|app| {

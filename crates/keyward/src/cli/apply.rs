@@ -6,12 +6,15 @@ use clap::Args;
 use keyward_api::{Applied, Call, ClientError, FieldProblem, Mention, Route, WorldFile, write_json};
 
 use super::fields::read_text;
-use super::nouns::{minted, warn};
-use super::output::{note, show};
+use super::nouns::{minted, once, warn};
+use super::output::show;
 use super::remote::{Remote, failure};
 use super::{Failure, Outcome};
 
-/// Make what a world file names so, in one transaction. Applying twice changes nothing.
+/// Make what a world file names so, in one transaction.
+///
+/// Applying twice changes nothing. If anything in the file is wrong, nothing is changed, and everything that is wrong is
+/// listed with its line and column. `${NAME}` in the file is taken from this command's environment.
 #[derive(Debug, Args)]
 pub(crate) struct Apply {
     /// The world file (`-` for standard input).
@@ -53,11 +56,7 @@ impl Apply {
         };
         warn(&applied.warnings);
         show(self.remote.output, &applied, summary)?;
-        if !applied.minted.is_empty() && self.remote.output == super::output::Format::Table {
-            note(
-                "the values above were generated and are shown this once; `keyward credential reveal` shows them again where the account allows it",
-            );
-        }
+        once(&self.remote, &applied.minted);
         Ok(())
     }
 }
@@ -65,7 +64,11 @@ impl Apply {
 /// `FILE:LINE:COLUMN: PATH: MESSAGE`, one a line.
 fn listed(file: &Path, problems: &[FieldProblem]) -> String {
     let name = if file == Path::new("-") { "standard input".into() } else { file.display().to_string() };
-    let mut lines: Vec<String> = problems.iter().map(|problem| format!("{name}:{problem}")).collect();
+    let line = |problem: &FieldProblem| {
+        let blank = if problem.line > 0 { "" } else { " " };
+        format!("{name}:{blank}{problem}")
+    };
+    let mut lines: Vec<String> = problems.iter().map(line).collect();
     lines.push("nothing was changed".to_owned());
     lines.join("\n")
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use keyward_api::{Answer, Call, Consumer, Credential, Route, Stored};
+use keyward_api::{Answer, Call, ClientError, Consumer, Credential, Route, Stored};
 use serde_json::Value;
 
 use super::credentials::{AddOpaque, ListCredentials, OfCaller};
@@ -68,7 +68,8 @@ impl Described for JwtKeys {
     fn fields(&self) -> Result<Object, Failure> {
         let jwks = self.jwks_file.as_deref().map(read_text).transpose()?;
         let fields = Fields::default()
-            .put("symmetric", self.jwt.then_some(true))
+            // A key set that is given takes the place of one that was generated.
+            .put("symmetric", (self.jwt || jwks.is_some()).then_some(self.jwt))
             .put("jwks", jwks.map(|text| text.replace('$', "$$")))
             .put("issuer", self.issuer.as_deref())
             .list("audiences", self.audience.iter().map(String::as_str));
@@ -149,12 +150,25 @@ impl ConsumerCommand {
             Self::Reset(reset) => reset.run().await,
             Self::ApiKey(ApiKeyCommand::List(list)) => list.run(Route::ListApiKeys).await,
             Self::ApiKey(ApiKeyCommand::Add(add)) => add.run(Route::AddApiKey).await,
-            Self::Jwt(JwtCommand::Show(one)) => send(&one, one.call(Route::ShowJwt)).await,
+            Self::Jwt(JwtCommand::Show(one)) => show_jwt(&one).await,
             Self::Jwt(JwtCommand::Set(set)) => {
                 let call = set.one.call(Route::SetJwt).json(body(&set.description.object()?)?);
                 send(&set.one, call).await
             }
         }
+    }
+}
+
+async fn show_jwt(one: &One) -> Outcome {
+    let shown: Result<Answer<Credential>, ClientError> =
+        one.remote.client()?.send(one.call(Route::ShowJwt)).await;
+    match shown {
+        Ok(answer) => show_answer(&one.remote, &answer),
+        Err(ClientError::Refused(problem)) if problem.code == "jwt_unknown" => Err(Failure::new(format!(
+            "consumer `{name}` has no JWT; `keyward consumer jwt set {name} --jwt` gives it one",
+            name = one.name
+        ))),
+        Err(error) => Err(failure(error)),
     }
 }
 
@@ -167,12 +181,14 @@ impl Reset {
     async fn run(self) -> Outcome {
         let of = OfCaller { one: self.one };
         let wanted = |credential: &Credential| self.credential.as_ref().is_none_or(|id| credential.id == *id);
-        of.reset(Route::ListApiKeys, wanted, self.value_file.as_deref()).await
+        of.reset(Route::ListApiKeys, ("API key", "consumer api-key list"), wanted, self.value_file.as_deref())
+            .await
     }
 }
 
 impl Listed for Consumer {
     const NOUN: &'static str = "consumer";
+    const TAGGED: bool = true;
 
     fn table(items: &[Stored<Self>]) -> String {
         let rows = items.iter().map(|consumer| {

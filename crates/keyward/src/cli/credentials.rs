@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use keyward_api::{Answer, Call, Credential, Deleted, List, Revealed, Route};
 
 use super::fields::{Fields, Object, read_secret};
-use super::nouns::{One, body, gone, minted, show_answer, warn};
+use super::nouns::{One, body, credentials_table, gone, minted, once, show_answer, warn};
 use super::output::{self, show};
 use super::remote::{Remote, failure};
 use super::{Failure, Outcome};
@@ -87,7 +87,7 @@ impl CredentialCommand {
             Self::Disable(one) => send(&one.remote, one.call(Route::DisableCredential)).await,
             Self::Reset(reset) => {
                 let body = reset_body(reset.value_file.as_deref())?;
-                send(&reset.one.remote, reset.one.call(Route::ResetCredential).json(body)).await
+                reset_one(&reset.one.remote, reset.one.call(Route::ResetCredential).json(body)).await
             }
             Self::Reveal(one) => reveal(&one).await,
             Self::Delete(one) => delete(&one).await,
@@ -120,6 +120,11 @@ async fn send(remote: &Remote, call: Call<'_>) -> Outcome {
     show_answer(remote, &answer)
 }
 
+async fn reset_one(remote: &Remote, call: Call<'_>) -> Outcome {
+    let answer: Answer<Credential> = remote.client()?.send(call).await.map_err(failure)?;
+    made(remote, &answer)
+}
+
 async fn reveal(one: &ById) -> Outcome {
     let call = one.call(Route::RevealCredential);
     let answer: Answer<Revealed> = one.remote.client()?.send(call).await.map_err(failure)?;
@@ -147,23 +152,28 @@ impl OfCaller {
         made(&self.one.remote, &answer)
     }
 
-    /// Gives the one credential that is wanted a new value.
+    /// Gives the one credential that is wanted a new value. `kind` is what it is called in messages, with its article,
+    /// and `list` the command that lists them.
     pub(crate) async fn reset(
         &self,
         route: Route,
+        (kind, list): (&str, &str),
         wanted: impl Fn(&Credential) -> bool,
         value_file: Option<&Path>,
     ) -> Outcome {
-        let client = self.one.remote.client()?;
+        let (client, name) = (self.one.remote.client()?, &self.one.name);
         let all: List<Credential> = client.send(self.one.call(route)).await.map_err(failure)?;
         let mut wanted = all.items.iter().filter(|credential| wanted(credential));
         let credential = match (wanted.next(), wanted.next()) {
             (Some(one), None) => one,
-            (None, _) => return Err(Failure::new(format!("`{}` has no such credential", self.one.name))),
-            (Some(_), Some(_)) => {
+            (None, _) => {
                 return Err(Failure::new(format!(
-                    "`{}` has several; name one by its id, as `list` shows it",
-                    self.one.name
+                    "`{name}` has no such {kind}; `keyward {list} {name}` lists what there is"
+                )));
+            }
+            (Some(_), Some(_)) => {
+                return Err(Failure::usage(format!(
+                    "`{name}` has more than one {kind}; name one by its id, as `keyward {list} {name}` lists it"
                 )));
             }
         };
@@ -177,9 +187,11 @@ impl OfCaller {
 fn made(remote: &Remote, answer: &Answer<Credential>) -> Outcome {
     warn(&answer.warnings);
     show(remote.output, answer, |answer| match answer.minted.as_slice() {
-        [] => output::fields(answer),
+        [] => output::fields_but(&answer.object, &["etag"]),
         values => minted(values),
-    })
+    })?;
+    once(remote, &answer.minted);
+    Ok(())
 }
 
 fn reset_body(value_file: Option<&Path>) -> Result<Vec<u8>, Failure> {
@@ -224,19 +236,5 @@ impl AddOpaque {
 
 async fn list(remote: &Remote, call: Call<'_>) -> Outcome {
     let list: List<Credential> = remote.client()?.send(call).await.map_err(failure)?;
-    show(remote.output, &list, |list| {
-        let rows = list.items.iter().map(|credential| {
-            [
-                credential.id.clone(),
-                credential.kind.clone(),
-                output::or_dash(credential.app_key.as_deref().or(credential.hint.as_deref())),
-                output::or_dash(credential.scheme.as_deref()),
-                output::yes(credential.enabled),
-                output::or_dash(credential.valid_until.as_deref()),
-                output::or_dash(credential.last_used.as_deref()),
-                credential.origin.clone(),
-            ]
-        });
-        output::table(["id", "kind", "key", "scheme", "enabled", "valid until", "last used", "origin"], rows)
-    })
+    show(remote.output, &list, |list| credentials_table(&list.items))
 }

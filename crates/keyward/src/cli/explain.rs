@@ -2,23 +2,26 @@
 
 use clap::Args;
 use keyward_api::{Answer, Call, Explanation, List, Permitted, Route};
+use keyward_model::DenyReason;
 
 use super::Outcome;
 use super::output::{self, show};
 use super::remote::{Remote, failure};
 
 /// Ask whether a call would be permitted, and why (not).
+///
+/// The answer comes from the code that decides. Without a caller it is about a call that presents nothing.
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
     #[command(flatten)]
     what: What,
-    /// Of this application.
+    /// The call of this application.
     #[arg(long, visible_alias = "app", value_name = "NAME", group = "caller")]
     application: Option<String>,
-    /// Of this consumer.
+    /// The call of this consumer.
     #[arg(long, value_name = "NAME", group = "caller")]
     consumer: Option<String>,
-    /// Of the application with this AppKey, by that key pair.
+    /// The call of the application with this AppKey, by that key pair.
     #[arg(long, value_name = "KEY", group = "caller")]
     app_key: Option<String>,
     /// Account of the API, where the caller is of another one.
@@ -90,6 +93,9 @@ fn in_words(explanation: &Explanation) -> String {
     let mut text = format!("{}: {}", explanation.decision, explanation.reason);
     if let Some(grant) = &explanation.grant {
         text.push_str(&format!(" ({grant})"));
+    }
+    if let Ok(reason) = explanation.reason.parse::<DenyReason>() {
+        text.push_str(&format!("\n  {} {}", reason.meaning().trim(), reason.advice()));
     }
     for miss in &explanation.near_misses {
         text.push_str(&format!("\n  {} does not permit it: {}, {}", miss.grant, miss.reason, miss.detail));

@@ -7,7 +7,9 @@ use super::output::{Format, print};
 use super::remote::{Remote, failure};
 use super::{Failure, Outcome};
 
-/// Write everything as a world file. Secret values are left out; applying the file keeps what is stored.
+/// Write everything as a world file.
+///
+/// Secret values are left out; applying the file keeps what is stored.
 #[derive(Debug, Args)]
 pub(crate) struct Export {
     /// Only what belongs to this account.

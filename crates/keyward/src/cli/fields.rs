@@ -15,6 +15,11 @@ pub(crate) type Object = Map<String, Value>;
 pub(crate) trait Described: Args {
     /// What the flags say.
     fn fields(&self) -> Result<Object, Failure>;
+
+    /// Refuses flags that make sense only for an object that is being made.
+    fn check_change(&self) -> Result<(), Failure> {
+        Ok(())
+    }
 }
 
 /// A description: a file, then flags, then single fields, each over the one before.
@@ -31,6 +36,12 @@ pub(crate) struct Description<F: Described> {
 }
 
 impl<F: Described> Description<F> {
+    /// What changes of an object that exists.
+    pub(crate) fn change(&self) -> Result<Object, Failure> {
+        self.flags.check_change()?;
+        self.object()
+    }
+
     pub(crate) fn object(&self) -> Result<Object, Failure> {
         let mut object = self.file.as_deref().map(read_object).transpose()?.unwrap_or_default();
         object.extend(self.flags.fields()?);

@@ -47,6 +47,7 @@ impl GatewayCommand {
 
 impl Listed for Gateway {
     const NOUN: &'static str = "gateway";
+    const OWNED: bool = false;
 
     fn table(items: &[Stored<Self>]) -> String {
         let rows = items.iter().map(|gateway| {

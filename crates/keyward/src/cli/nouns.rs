@@ -1,11 +1,13 @@
 //! What is the same for every noun with a name: list, show, create, change, delete, enable, disable.
 
 use clap::{Args, Subcommand};
-use keyward_api::{Answer, Call, Client, Deleted, List, Minted, Resource, Stored, Warning};
+use keyward_api::{
+    Answer, Call, Client, ClientError, Credential, Deleted, List, Minted, Resource, Stored, Warning,
+};
 use serde::Serialize;
 
-use super::fields::{Described, Description, Object};
-use super::output::{self, note, show};
+use super::fields::{Described, Description, Object, pair};
+use super::output::{self, Format, note, show};
 use super::remote::{Remote, failure};
 use super::{Failure, Outcome};
 
@@ -13,6 +15,15 @@ use super::{Failure, Outcome};
 pub(crate) trait Listed: Resource {
     /// `application`.
     const NOUN: &'static str;
+
+    /// How its command is called: `app`.
+    const COMMAND: &'static str = Self::NOUN;
+
+    /// Does each belong to an account?
+    const OWNED: bool = true;
+
+    /// Can they have tags?
+    const TAGGED: bool = false;
 
     /// The table of a list.
     fn table(items: &[Stored<Self>]) -> String;
@@ -51,9 +62,9 @@ pub(crate) struct ListArgs {
     /// Only those with this in their name.
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
-    /// Only those with this tag.
-    #[arg(long, value_name = "NAME=VALUE")]
-    tag: Option<String>,
+    /// Only applications or consumers with this tag.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    tag: Option<(String, String)>,
     /// At most this many; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 0)]
     limit: usize,
@@ -67,7 +78,7 @@ pub(crate) struct One {
     /// Its name or id.
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
-    /// Its account.
+    /// Its account; absent: `default`.
     #[arg(long, value_name = "NAME")]
     pub(crate) account: Option<String>,
     #[command(flatten)]
@@ -80,7 +91,7 @@ pub(crate) struct Create<F: Described> {
     /// Its name.
     #[arg(value_name = "NAME")]
     name: String,
-    /// Its account.
+    /// Its account; absent: `default`.
     #[arg(long, value_name = "NAME")]
     account: Option<String>,
     #[command(flatten)]
@@ -143,18 +154,20 @@ impl One {
 
     /// Sends a call about this object and shows what comes of it.
     pub(crate) async fn send<T: Listed>(&self, route: keyward_api::Route, body: Option<Vec<u8>>) -> Outcome {
+        check_account::<T>(self.account.as_deref())?;
         let call = self.call(route);
         let call = match body {
             Some(body) => call.json(body),
             None => call,
         };
-        let answer: Answer<Stored<T>> = self.remote.client()?.send(call).await.map_err(failure)?;
+        let answer: Answer<Stored<T>> = self.remote.client()?.send(call).await.map_err(described::<T>)?;
         show_answer(&self.remote, &answer)
     }
 }
 
 impl<F: Described> Create<F> {
     async fn run<T: Listed>(self) -> Outcome {
+        check_account::<T>(self.account.as_deref())?;
         let mut object = self.description.object()?;
         object.insert("name".to_owned(), self.name.into());
         if let Some(account) = self.account {
@@ -167,13 +180,49 @@ impl<F: Described> Create<F> {
 /// Makes an object of this description and shows it.
 pub(crate) async fn create<T: Listed>(remote: &Remote, object: &Object) -> Outcome {
     let call = Call::new(T::CREATE, []).json(body(object)?);
-    let answer: Answer<Stored<T>> = remote.client()?.send(call).await.map_err(failure)?;
+    let answer: Answer<Stored<T>> = remote.client()?.send(call).await.map_err(described::<T>)?;
     show_answer(remote, &answer)
+}
+
+/// What a failed call with a description means: its fields have the world file's names, not those of the flags.
+fn described<T: Listed>(error: ClientError) -> Failure {
+    let about_fields = match &error {
+        ClientError::Refused(problem) if problem.code == INVALID => {
+            problem.problems.iter().any(|problem| problem.path != "name")
+        }
+        _ => false,
+    };
+    let mut failure = failure(error);
+    if about_fields {
+        failure.add(format_args!(
+            "these are the world file's names of fields; `keyward {} create --help` lists the options that set them",
+            T::COMMAND
+        ));
+    }
+    failure
+}
+
+/// The admin API's code for a description that is wrong.
+const INVALID: &str = "invalid";
+
+fn check_account<T: Listed>(account: Option<&str>) -> Outcome {
+    match account {
+        Some(_) if !T::OWNED => {
+            Err(Failure::usage(format!("{} belongs to no account; leave --account out", a(T::NOUN))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The noun with its article.
+fn a(noun: &str) -> String {
+    let article = if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {noun}")
 }
 
 impl<F: Described> Change<F> {
     async fn run<T: Listed>(self) -> Outcome {
-        let mut object = self.description.object()?;
+        let mut object = self.description.change()?;
         if let Some(name) = self.rename {
             object.insert("name".to_owned(), name.into());
         }
@@ -191,6 +240,7 @@ impl Delete {
         let Some(route) = T::DELETE else {
             return Err(Failure::usage(format!("{} cannot be deleted", T::NOUN)));
         };
+        check_account::<T>(self.one.account.as_deref())?;
         let call = self.one.call(route).query("dry_run", self.dry_run.then_some(true));
         let deleted: Deleted = self.one.remote.client()?.send(call).await.map_err(failure)?;
         show(self.one.remote.output, &deleted, |deleted| gone(T::NOUN, &self.one.name, deleted))
@@ -204,8 +254,10 @@ pub(crate) fn gone(noun: &str, name: &str, deleted: &Deleted) -> String {
     for along in &deleted.along {
         text.push_str(&format!("\n{verb} {} {} ({})", along.noun, along.name, along.id));
     }
-    if deleted.credentials > 0 {
-        text.push_str(&format!("\n{verb} {} credentials", deleted.credentials));
+    match deleted.credentials {
+        0 => {}
+        1 => text.push_str(&format!("\n{verb} its credential")),
+        several => text.push_str(&format!("\n{verb} its {several} credentials")),
     }
     text
 }
@@ -218,7 +270,60 @@ pub(crate) fn body(object: &impl Serialize) -> Result<Vec<u8>, Failure> {
 /// Shows one object, and what was generated with it.
 pub(crate) fn show_answer<T: Serialize>(remote: &Remote, answer: &Answer<T>) -> Outcome {
     warn(&answer.warnings);
-    show(remote.output, answer, output::fields)
+    show(remote.output, answer, in_words)?;
+    once(remote, &answer.minted);
+    Ok(())
+}
+
+/// An object for people: its fields, a table of its credentials, a table of what was generated.
+fn in_words<T: Serialize>(answer: &Answer<T>) -> String {
+    let stored = serde_json::to_value(&answer.object).ok();
+    let credentials =
+        stored.and_then(|mut stored| stored.get_mut("credentials").map(serde_json::Value::take));
+    let credentials: Vec<Credential> =
+        credentials.and_then(|list| serde_json::from_value(list).ok()).unwrap_or_default();
+    let left_out: &[&str] = match credentials.as_slice() {
+        [] => &["etag"],
+        _ => &["etag", "credentials", "key_pairs", "app_codes"],
+    };
+    let mut parts = vec![output::fields_but(&answer.object, left_out)];
+    if !credentials.is_empty() {
+        parts.push(credentials_table(&credentials));
+    }
+    if !answer.minted.is_empty() {
+        parts.push(minted(&answer.minted));
+    }
+    parts.iter().map(|part| part.trim_end()).collect::<Vec<_>>().join("\n\n")
+}
+
+/// A table of credentials.
+pub(crate) fn credentials_table(credentials: &[Credential]) -> String {
+    let rows = credentials.iter().map(|credential| {
+        let claim = credential.identity_claim.as_ref();
+        let claim =
+            claim.map(|claim| format!("{}={}", claim.name, claim.value.as_deref().unwrap_or_default()));
+        let key = credential.app_key.as_deref().or(credential.hint.as_deref()).or(claim.as_deref());
+        [
+            credential.id.clone(),
+            credential.kind.clone(),
+            output::or_dash(key),
+            output::or_dash(credential.scheme.as_deref()),
+            output::yes(credential.enabled),
+            output::or_dash(credential.valid_until.as_deref()),
+            credential.origin.clone(),
+        ]
+    });
+    output::table(["id", "kind", "key", "scheme", "enabled", "valid until", "origin"], rows)
+}
+
+/// Says to people, once, that what was generated is shown once.
+pub(crate) fn once(remote: &Remote, minted: &[Minted]) {
+    if !minted.is_empty() && remote.output == Format::Table {
+        note(
+            "the values above were generated and are shown this once; `keyward credential reveal ID` shows one again \
+             where the account allows it",
+        );
+    }
 }
 
 /// Says what is allowed but unwise.
@@ -243,12 +348,16 @@ pub(crate) fn minted(minted: &[Minted]) -> String {
 }
 
 async fn list<T: Listed>(args: ListArgs) -> Outcome {
+    check_account::<T>(args.account.as_deref())?;
+    if args.tag.is_some() && !T::TAGGED {
+        return Err(Failure::usage(format!("{} has no tags; leave --tag out", a(T::NOUN))));
+    }
     let client = args.remote.client()?;
     let call = |after: Option<String>, page: usize| {
         Call::new(T::LIST, [])
             .query("account", args.account.as_deref())
             .query("name", args.name.as_deref())
-            .query("tag", args.tag.as_deref())
+            .query("tag", args.tag.as_ref().map(|(name, value)| format!("{name}={value}")))
             .query("limit", Some(page))
             .query("after", after)
     };

@@ -79,6 +79,20 @@ pub(crate) fn fields<T: Serialize>(value: &T) -> String {
     serde_saphyr::to_string(value).unwrap_or_default()
 }
 
+/// The same without some of its fields.
+pub(crate) fn fields_but<T: Serialize>(value: &T, left_out: &[&str]) -> String {
+    let text = fields(value);
+    let mut keep = true;
+    let kept = text.lines().filter(|line| {
+        // What does not begin a field belongs to the one above.
+        if !line.starts_with([' ', '-']) {
+            keep = !line.split_once(':').is_some_and(|(name, _)| left_out.contains(&name));
+        }
+        keep
+    });
+    kept.collect::<Vec<_>>().join("\n")
+}
+
 /// `yes` or `no`.
 pub(crate) fn yes(flag: bool) -> String {
     if flag { "yes" } else { "no" }.to_owned()

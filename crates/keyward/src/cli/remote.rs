@@ -15,6 +15,9 @@ pub(crate) const ADMIN_DEFAULT: &str = "127.0.0.1:9080";
 /// The environment variable with the operator's token. A token is never an argument: other users can read those.
 const TOKEN: &str = "KEYWARD_ADMIN_TOKEN";
 
+/// Above these options in the help.
+pub(crate) const NODE_OPTIONS: &str = "Node";
+
 /// Which node to speak to, and how to print.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Remote {
@@ -24,14 +27,14 @@ pub(crate) struct Remote {
         env = "KEYWARD_ADMIN",
         value_name = "URL",
         default_value = "http://127.0.0.1:9080",
-        help_heading = "Node"
+        help_heading = NODE_OPTIONS
     )]
     admin: String,
     /// The node's data folder, where its admin-token is read unless KEYWARD_ADMIN_TOKEN holds one.
-    #[arg(long, env = "KEYWARD_DATA", value_name = "DIR", default_value = "data", help_heading = "Node")]
+    #[arg(long, env = "KEYWARD_DATA", value_name = "DIR", default_value = "data", help_heading = NODE_OPTIONS)]
     data: PathBuf,
     /// How to print.
-    #[arg(long, short, value_enum, default_value_t, value_name = "FORM", help_heading = "Node")]
+    #[arg(long, short, value_enum, default_value_t, value_name = "FORM", help_heading = NODE_OPTIONS)]
     pub(crate) output: Format,
 }
 
@@ -45,7 +48,13 @@ impl Remote {
         if let Ok(token) = std::env::var(TOKEN)
             && !token.trim().is_empty()
         {
-            return Ok(token.trim().to_owned());
+            let token = token.trim();
+            if !token.bytes().all(|b| b.is_ascii_graphic()) {
+                return Err(Failure::usage(format!(
+                    "{TOKEN} holds characters that no token has; set it to the contents of the node's `admin-token` file"
+                )));
+            }
+            return Ok(token.to_owned());
         }
         let data = DataDir::at(&self.data);
         match data.admin_token() {

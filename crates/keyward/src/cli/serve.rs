@@ -22,7 +22,8 @@ use crate::{AccessLogTo, Node, NodeError, NodeOptions};
 /// When gateway and admin server both answer, one line is printed on standard output:
 /// `ready gateway=http://HOST:PORT admin=http://HOST:PORT`. Everything else goes to standard error
 /// (`KEYWARD_LOG` says how much, such as `debug` or `keyward_gateway=trace`). SIGTERM and SIGINT let requests under
-/// way end; a second one ends at once. SIGHUP opens the access log anew.
+/// way end; a second one ends at once. SIGHUP opens the access log anew. A world file of `--apply` that is wrong stops
+/// the start with exit code 2.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// Data folder; made if it is not there.
@@ -37,8 +38,8 @@ pub(crate) struct Serve {
     /// The gateway that this node belongs to.
     #[arg(long, value_name = "NAME", default_value = "default")]
     gateway: Name,
-    /// A PostgreSQL URL, instead of the store in the data folder.
-    #[arg(long, value_name = "URL")]
+    /// Not supported by this version: the store is in the data folder.
+    #[arg(long, value_name = "URL", hide = true)]
     store: Option<String>,
     /// The master key file; absent: `master.key` in the data folder, made on first start.
     #[arg(long, value_name = "FILE")]
@@ -185,7 +186,11 @@ impl Signals {
 }
 
 fn log_to_standard_error() {
-    let filter = EnvFilter::try_from_env("KEYWARD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let wanted = std::env::var("KEYWARD_LOG").ok().filter(|text| !text.is_empty());
+    let filter = wanted.as_deref().unwrap_or("info").parse::<EnvFilter>().unwrap_or_else(|error| {
+        complain(&format!("KEYWARD_LOG is not understood ({error}), so `info` holds; write it like `debug`"));
+        EnvFilter::new("info")
+    });
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let log = log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
     if log.try_init().is_err() {

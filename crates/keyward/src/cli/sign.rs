@@ -14,12 +14,18 @@ use super::output::{Format, print, show};
 use super::remote::{Remote, failure};
 use super::{Failure, Outcome};
 
-/// Print a curl command that is signed for an application. It is good for one call, soon.
+/// Print a curl command that is signed for an application.
+///
+/// It is good for one call, soon: its nonce passes once, and its timestamp for as long as the API's `window_s`.
 #[derive(Debug, Args)]
+#[command(allow_missing_positional = true)]
 pub(crate) struct Sign {
-    /// What to call, such as http://127.0.0.1:8080/orders/1?limit=10; a method may stand before it.
-    #[arg(value_names = ["METHOD", "URL"], num_args = 1..=2, required = true)]
-    target: Vec<String>,
+    /// The method, as --method says it.
+    #[arg(value_name = "METHOD", conflicts_with = "method")]
+    verb: Option<String>,
+    /// What to call, such as http://127.0.0.1:8080/orders/1?limit=10.
+    #[arg(value_name = "URL")]
+    url: String,
     /// Sign as this application; its secret is revealed by the node.
     #[arg(long, visible_alias = "app", value_name = "NAME", required_unless_present = "app_key")]
     application: Option<String>,
@@ -100,7 +106,7 @@ impl Sign {
         let pair = self.key_pair().await?;
         let scheme = self.scheme.as_deref().or(pair.scheme.as_deref()).unwrap_or("alibaba");
         let scheme: SignatureScheme = scheme.parse().map_err(Failure::usage)?;
-        let request = Request::new(&self.target, &self.request)?;
+        let request = Request::new(self.verb.as_deref(), &self.url, &self.request)?;
         let signed = request.sign(scheme, &pair, self.algorithm.parse().map_err(Failure::usage)?)?;
         let printed = request.printed(&signed);
         match self.remote.output {
@@ -136,7 +142,15 @@ impl Sign {
         };
         let found = list.items.iter().find(fits).cloned();
         found.ok_or_else(|| {
-            Failure::new("the application has no such key pair; see `keyward app key-pair list`")
+            let wanted = match (&self.app_key, &self.scheme) {
+                (Some(app_key), _) => format!("the AppKey `{app_key}`"),
+                (None, Some(scheme)) => format!("the scheme `{scheme}`"),
+                (None, None) => "an AppKey".to_owned(),
+            };
+            let name = self.application.as_deref().unwrap_or("NAME");
+            Failure::new(format!(
+                "there is no key pair with {wanted}; `keyward app key-pair list {name}` lists what there is"
+            ))
         })
     }
 }
@@ -159,23 +173,16 @@ struct Request<'r> {
 }
 
 impl<'r> Request<'r> {
-    fn new(target: &'r [String], args: &'r RequestArgs) -> Result<Self, Failure> {
-        let (named, url) = match target {
-            [url] => (None, url),
-            [method, url] => (Some(method), url),
-            _ => return Err(Failure::usage("name a URL")),
-        };
-        if named.is_some() && args.method.is_some() {
-            return Err(Failure::usage("the method is named twice; leave out --method"));
-        }
-        let url = url.split_once('#').map_or(url.as_str(), |(url, _)| url);
+    fn new(verb: Option<&str>, url: &'r str, args: &'r RequestArgs) -> Result<Self, Failure> {
+        let url = url.split_once('#').map_or(url, |(url, _)| url);
         let (path, query) = split(url).ok_or_else(|| {
             Failure::usage(format!("`{url}` is not a URL; write it like http://127.0.0.1:8080/orders/1"))
         })?;
-        let method = named
-            .or(args.method.as_ref())
-            .cloned()
-            .unwrap_or_else(|| if args.body.is_some() { "POST" } else { "GET" }.to_owned());
+        let usual = if args.body.is_some() { "POST" } else { "GET" };
+        let method = verb.or(args.method.as_deref()).unwrap_or(usual).to_owned();
+        if !method.bytes().all(is_token_byte) || method.is_empty() {
+            return Err(Failure::usage(format!("`{method}` is not a method; write it like GET")));
+        }
         let mut headers = args.header.iter().map(|line| field(line)).collect::<Result<Vec<_>, _>>()?;
         let named = |name: &str, headers: &[(String, String)]| {
             headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name))
@@ -264,10 +271,15 @@ fn split(url: &str) -> Option<(&str, Option<&str>)> {
 fn field(line: &str) -> Result<(String, String), Failure> {
     let wrong = || Failure::usage(format!("`{line}` is not a header field; write it like `X-Tenant: 7`"));
     let (name, value) = line.split_once(':').ok_or_else(wrong)?;
-    if name.is_empty() || name.contains(char::is_whitespace) {
+    if name.is_empty() || !name.bytes().all(is_token_byte) {
         return Err(wrong());
     }
     Ok((name.to_owned(), value.trim().to_owned()))
+}
+
+/// May this stand in a method or in a header field's name?
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 fn media_type(data: &str) -> &'static str {

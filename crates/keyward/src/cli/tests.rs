@@ -77,12 +77,70 @@ fn what_makes_no_sense_is_refused() {
         "keyward explain --application a",
         "keyward explain --api a --application b --consumer c",
         "keyward sign http://127.0.0.1/",
+        "keyward sign --app a -X GET POST http://127.0.0.1/",
+        "keyward app list --tag team",
         "keyward sign --app a --app-secret s http://127.0.0.1/",
         "keyward grant create --to shop --api orders",
         "keyward group add-member x y",
         "keyward app list --output xml",
     ] {
         assert!(!parses(line), "{line}");
+    }
+}
+
+/// The words of a line as a shell splits them, up to where its output goes elsewhere.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    for (place, part) in line.split('\'').enumerate() {
+        let pieces: Vec<&str> = if place % 2 == 1 { vec![part] } else { part.split(' ').collect() };
+        for (place, piece) in pieces.into_iter().enumerate() {
+            if place > 0 {
+                words.push(String::new());
+            }
+            words.last_mut().unwrap().push_str(piece);
+        }
+    }
+    words.into_iter().take_while(|word| !["|", ">"].contains(&word.as_str())).collect()
+}
+
+/// Every command that this one holds, and itself.
+fn all(command: &clap::Command) -> Vec<clap::Command> {
+    let inner = command.get_subcommands().flat_map(all);
+    std::iter::once(command.clone()).chain(inner).collect()
+}
+
+#[test]
+fn every_example_of_the_help_is_understood() {
+    let mut examples = 0;
+    for command in all(&Cli::command()) {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        for line in help.lines().filter(|line| line.starts_with("  keyward ")) {
+            let words = words(line.trim());
+            assert!(
+                Cli::try_parse_from(&words).is_ok(),
+                "{line}: {}",
+                Cli::try_parse_from(&words).unwrap_err()
+            );
+            assert!(words.contains(&command.get_name().to_owned()), "{line} is no example of {command}");
+            examples += 1;
+        }
+    }
+    assert!(examples > 30, "{examples}");
+}
+
+#[test]
+fn every_variable_that_an_option_reads_is_named_in_the_help() {
+    let mut root = Cli::command();
+    let help = root.render_long_help().to_string();
+    let arguments: Vec<clap::Arg> = all(&root).iter().flat_map(|c| c.get_arguments().cloned()).collect();
+    let read: std::collections::BTreeSet<String> = arguments
+        .iter()
+        .filter_map(|arg| arg.get_env())
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(read.len(), 3, "{read:?}");
+    for name in read {
+        assert!(help.contains(&format!("  {name} ")), "{name}");
     }
 }
 
