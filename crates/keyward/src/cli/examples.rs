@@ -1,0 +1,109 @@
+//! What stands below the help of a command: examples, which a test parses.
+
+pub(super) const ROOT: &str = "\
+Environment:
+  KEYWARD_ADMIN        Admin address of the node, as --admin says it
+  KEYWARD_DATA         Data folder, as --data says it
+  KEYWARD_ADMIN_TOKEN  The operator's token; absent: the data folder's `admin-token`
+  KEYWARD_APP_SECRET   The AppSecret that `sign` signs with where no node is asked
+  KEYWARD_LOG          How much `serve` writes to standard error; absent: `info`
+
+Exit codes:
+  0  done
+  1  refused by the node, or out of reach
+  2  what was given on the command line or in a file is wrong; nothing was changed";
+
+pub(super) const SERVE: &str = "\
+Examples:
+  keyward serve --demo
+  keyward serve --data /var/lib/keyward --listen 0.0.0.0:8080 --admin 127.0.0.1:9080 --apply world.yaml";
+
+pub(super) const APPLY: &str = "\
+Examples:
+  keyward apply -f world.yaml --dry-run
+  keyward apply -f world.yaml --prune";
+
+pub(super) const EXPORT: &str = "\
+Examples:
+  keyward export
+  keyward export --account partner --output json";
+
+pub(super) const EXPLAIN: &str = "\
+Examples:
+  keyward explain --api orders --application shop --operation 'GET /42'
+  keyward explain --api orders --consumer analytics --stage TEST --at 2027-01-01T00:00:00Z --output json";
+
+pub(super) const WHO_CAN: &str = "\
+Examples:
+  keyward who-can --api orders
+  keyward who-can --api orders --stage TEST --operation 'POST /' --output json";
+
+pub(super) const SIGN: &str = "\
+Examples:
+  keyward sign --application shop http://127.0.0.1:8080/orders/1 | sh
+  keyward sign --app-key 203753385 --algorithm HmacSHA1 --body '{\"item\": 7}' POST http://127.0.0.1:8080/orders
+  keyward sign --app-key 203753385 --scheme tencent --stage-prefix /test http://127.0.0.1:8080/test/orders/1";
+
+pub(super) const APP: &str = "\
+Examples:
+  keyward app create shop --tag team=web
+  keyward app create till --app-key 203753385 --app-secret-file secret.txt --scheme tencent
+  keyward app list --tag team=web --output json
+  keyward app reset shop
+  keyward app disable shop";
+
+pub(super) const CONSUMER: &str = "\
+Examples:
+  keyward consumer create analytics --api-key --source bearer --source header:x-api-key
+  keyward consumer create robot --jwt --issuer https://issuer.example --audience orders
+  keyward consumer api-key add analytics --valid-until 2027-01-01T00:00:00Z
+  keyward consumer reset analytics";
+
+pub(super) const API: &str = "\
+Examples:
+  keyward api create orders --base-path /orders --admit app_signature,api_key --stage RELEASE=orders
+  keyward api change orders --set signature.mode=strict --set 'allowed_addresses=[192.0.2.0/24]'
+  keyward api publish orders TEST --service orders-test --path-prefix /test
+  keyward api disable orders";
+
+pub(super) const SERVICE: &str = "\
+Examples:
+  keyward service create orders --endpoint http://127.0.0.1:9000
+  keyward service change orders --endpoint 'http://10.0.0.1:9000 2' --endpoint http://10.0.0.2:9000
+  keyward service change orders --auth-header X-Backend-Key --auth-value-file key.txt";
+
+pub(super) const GRANT: &str = "\
+A grant is never disabled: `revoke` ends it for good, `change --valid-until` ends it at a moment.
+
+Examples:
+  keyward grant create --to app:shop --api orders --stage RELEASE --valid-until 2027-01-01T00:00:00Z
+  keyward grant create --to consumer:analytics --api orders --operation 'GET /{id}'
+  keyward grant list --api orders --revoked
+  keyward grant revoke grt_018f0000000070008000000000000abc";
+
+pub(super) const GROUP: &str = "\
+Examples:
+  keyward group create staff --member consumer:analytics --member app:shop
+  keyward group remove-member staff consumer:analytics";
+
+pub(super) const ACCOUNT: &str = "\
+Examples:
+  keyward account create partner --reveal false
+  keyward account disable partner";
+
+pub(super) const GATEWAY: &str = "\
+Examples:
+  keyward gateway create edge --trusted-proxy 10.0.0.0/8
+  keyward gateway change edge --body-bytes 1048576 --set limits.header_timeout_ms=5000";
+
+pub(super) const CREDENTIAL: &str = "\
+Examples:
+  keyward credential find 203753385
+  keyward credential reveal crd_018f0000000070008000000000000abc
+  keyward credential change crd_018f0000000070008000000000000abc --valid-until 2027-01-01T00:00:00Z";
+
+pub(super) const COMPLETION: &str = "\
+Examples:
+  keyward completion bash > ~/.local/share/bash-completion/completions/keyward
+  keyward completion zsh > ~/.zfunc/_keyward
+  keyward completion fish > ~/.config/fish/completions/keyward.fish";
