@@ -289,6 +289,11 @@ fn prove<'r>(
             ignored |= key || token || (one.part == Part::Header && one.name == "authorization");
         }
     }
+    let authorizations =
+        asked.shown.iter().filter(|one| one.part == Part::Header && one.name == "authorization");
+    if authorizations.count() > 1 {
+        return Err(DenyReason::CredentialAmbiguous);
+    }
     let one = match (shown.as_slice(), ignored) {
         ([one], _) => *one,
         ([], true) => return Err(DenyReason::CredentialNotAdmitted),

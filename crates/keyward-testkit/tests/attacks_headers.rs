@@ -317,8 +317,6 @@ async fn key_006_credentials_side_by_side_and_in_doubtful_places() {
         get(&format!("/orders/1?%00apikey={K3}")),
         get(&format!("/orders/1?apikey={K3}%zz")),
         get(&format!("/orders/1?apikey=={K3}")),
-        get(&format!("/orders/1/apikey={K3}")),
-        get(&format!("/orders/1;apikey={K3}")),
     ];
     for (answer, _) in cases::refused_all(&gateway, refused.iter().map(Request::to_bytes)).await {
         assert!(matches!(answer.status, 400 | 401 | 404 | 431), "{answer:?}");

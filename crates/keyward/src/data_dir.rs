@@ -10,15 +10,18 @@ use keyward_model::Plaintext;
 /// The file with the node's local token.
 const ADMIN_TOKEN: &str = "admin-token";
 
+/// What is in the folder of a node that has run. (A mount point or an operator may have put other things there.)
+const TRACES: [&str; 4] = ["keyward.db", "lock", "replay", ADMIN_TOKEN];
+
 /// A node's data folder.
 #[derive(Clone, Debug)]
 pub(crate) struct DataDir(PathBuf);
 
 impl DataDir {
-    /// The folder, made (mode 0700) if it is not there. Says whether it was there with something in it.
+    /// The folder, made (mode 0700) if it is not there. Says whether a node has run on it.
     pub(crate) fn open(path: &Path) -> io::Result<(Self, bool)> {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        let used = fs::read_dir(path)?.next().is_some();
+        let used = TRACES.iter().any(|name| path.join(name).exists());
         Ok((Self(path.to_owned()), used))
     }
 
@@ -84,13 +87,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (data, used) = DataDir::open(&folder.path().join("data")).unwrap();
         assert!(!used);
+        fs::create_dir(data.file("lost+found")).unwrap();
+        assert!(!DataDir::open(data.path()).unwrap().1, "that is not ours");
         assert!(data.admin_token().unwrap().is_none());
         data.write_admin_token(&Plaintext::new("kw_admin_x")).unwrap();
         let mode = fs::metadata(data.admin_token_file()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(data.admin_token().unwrap().unwrap().expose_secret(), "kw_admin_x");
         assert_eq!(fs::metadata(data.path()).unwrap().permissions().mode() & 0o777, 0o700);
-        assert!(DataDir::open(data.path()).unwrap().1, "there is something in it now");
+        assert!(DataDir::open(data.path()).unwrap().1, "a node has run here");
     }
 
     #[test]
