@@ -44,7 +44,7 @@ fuzz: ## Feed random bytes to every parser for a while (FUZZ_CASES of them each)
 	PROPTEST_CASES=$${FUZZ_CASES:-200000} $(CARGO) test --locked --release -p keyward-http -p keyward-access -p keyward-model -p keyward-api
 
 docs: ## Write the generated pages of the manual anew
-	KEYWARD_BLESS=1 $(CARGO) test --locked --workspace --test generated_pages
+	KEYWARD_BLESS=1 $(CARGO) test --locked --workspace --test generated_pages --test attack_index
 
 clean-data: ## Forget the demo's data folder
 	rm -rf -- "$(DATA)"
