@@ -148,7 +148,12 @@ struct Lines<'b> {
     expects_continue: bool,
     close: bool,
     keep_alive: bool,
+    /// How many names `connection` holds.
+    options: usize,
 }
+
+/// Most names that `connection` may hold: every field of the head is compared with each of them.
+const CONNECTION_OPTIONS_MAX: usize = 64;
 
 impl<'b> Lines<'b> {
     #[inline]
@@ -194,6 +199,10 @@ impl<'b> Lines<'b> {
 
     fn note_connection(&mut self, value: &[u8]) -> Result<(), Refused> {
         for option in list(value) {
+            self.options += 1;
+            if self.options > CONNECTION_OPTIONS_MAX {
+                return Err(Refused::Malformed("connection names too many fields"));
+            }
             if option.eq_ignore_ascii_case(b"close") {
                 self.close = true;
             } else if option.eq_ignore_ascii_case(b"keep-alive") {
@@ -413,6 +422,8 @@ mod tests {
             " GET / HTTP/1.1\r\nHost: a\r\n\r\n",
             "G@T / HTTP/1.1\r\nHost: a\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nConnection: \"close\"\r\n\r\n",
+            &format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "Connection: x\r\n".repeat(65)),
+            &format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: {}\r\n\r\n", "a,".repeat(65)),
             "\r\nGET / HTTP/1.1\r\nHost: a\r\n",
             "GET / HTTP/1.1\nHost: a\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\nX: y\r\n\r\n",
