@@ -213,3 +213,15 @@ async fn grant_023_no_request_sees_two_revisions() {
     }
     assert!(revisions.len() > changes / 2, "few revisions were seen: {}", revisions.len());
 }
+
+/// 16,000 names, each compared with ninety fields: small to send, dear to read.
+#[tokio::test]
+async fn a_long_connection_list_is_refused() {
+    let gateway = Gateway::fixture().await;
+    let fields = (0..90).map(|number| format!("X-{number}: 1\r\n")).collect::<String>();
+    let head = format!(
+        "GET /orders/1 HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {K1}\r\n{fields}Connection: {}\r\n\r\n",
+        "a,".repeat(14_000)
+    );
+    assert_eq!(cases::refused(&gateway, head.as_bytes()).await.0.status, 400);
+}
