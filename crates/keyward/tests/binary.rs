@@ -429,3 +429,60 @@ fn completion_scripts_are_written() {
         assert!(output.status.success() && output.stdout.len() > 1_000, "{shell}");
     }
 }
+
+#[test]
+fn a_mistake_is_told_with_what_to_do_next() {
+    let served = Served::start(&["--apply", "world.yaml"]);
+    served.ok(&["consumer", "api-key", "add", "ann"]);
+    served.ok(&["account", "create", "partner"]);
+    for (code, arguments, says) in [
+        (1, "app create shop", "the application `shop` exists already: choose another name"),
+        (1, "api create x", "keyward api create --help"),
+        (1, "consumer jwt show ann", "keyward consumer jwt set ann --jwt"),
+        (1, "app reset shop --app-code", "keyward app app-code list shop"),
+        (2, "consumer reset ann", "keyward consumer api-key list ann"),
+        (1, "sign --app shop --scheme tencent http://a/", "keyward app key-pair list shop"),
+        (2, "app change shop --app-key other", "keyward app key-pair add"),
+        (2, "api list --tag a=b", "an api has no tags"),
+        (2, "gateway show default --account default", "leave --account out"),
+        (2, "sign --app shop G@T http://a/", "write it like GET"),
+    ] {
+        let text = served.fails(code, &arguments.split(' ').collect::<Vec<_>>());
+        assert!(text.contains(says), "{arguments}: {text}");
+    }
+    let token = |token: &str| {
+        let mut command = keyward(served.folder.path());
+        command.args(["app", "list", "--admin", &served.admin]).env("KEYWARD_ADMIN_TOKEN", token);
+        command.output().unwrap()
+    };
+    assert!(String::from_utf8_lossy(&token("a\u{1}b").stderr).contains("characters that no token has"));
+}
+
+#[test]
+fn people_get_tables_and_scripts_get_everything() {
+    let served = Served::start(&["--apply", "world.yaml"]);
+    let text = served.ok(&["app", "show", "shop"]);
+    assert!(text.contains("name: shop") && text.contains("ORIGIN") && text.contains("shop-key"), "{text}");
+    assert!(!text.contains("etag") && !text.contains("credentials:"), "{text}");
+    assert!(served.json(&["app", "show", "shop"])["credentials"][0]["etag"].is_string());
+    let made = served.ok(&["app", "create", "till"]);
+    assert!(made.lines().last().unwrap().contains("kw_secret_"), "{made}");
+    let explained = served.ok(&["explain", "--api", "orders", "--consumer", "ann"]);
+    assert!(
+        explained.contains("grant_missing") && explained.contains("Grant the API to the caller"),
+        "{explained}"
+    );
+}
+
+#[test]
+fn a_grant_is_given_up_by_the_account_of_its_caller() {
+    let served = Served::start(&["--apply", "world.yaml"]);
+    served.ok(&["account", "create", "partner"]);
+    served.ok(&["consumer", "create", "bob", "--account", "partner"]);
+    let given = ["grant", "create", "--to", "consumer:bob", "--to-account", "partner", "--api", "orders"];
+    let grant = served.json(&given)["id"].as_str().unwrap().to_owned();
+    assert!(served.fails(1, &["grant", "renounce", &grant, "--app", "shop"]).contains("there is no grant"));
+    let text = served.ok(&["grant", "renounce", &grant, "--consumer", "bob", "--account", "partner"]);
+    assert!(text.contains("partner/bob may no longer call orders"), "{text}");
+    assert_eq!(served.json(&["grant", "show", &grant])["state"], "revoked");
+}

@@ -79,7 +79,8 @@ Examples:
   keyward grant create --to app:shop --api orders --stage RELEASE --valid-until 2027-01-01T00:00:00Z
   keyward grant create --to consumer:analytics --api orders --operation 'GET /{id}'
   keyward grant list --api orders --revoked
-  keyward grant revoke grt_018f0000000070008000000000000abc";
+  keyward grant revoke grt_018f0000000070008000000000000abc
+  keyward grant renounce grt_018f0000000070008000000000000abc --app till --account partner";
 
 pub(super) const GROUP: &str = "\
 Examples:

@@ -23,6 +23,9 @@ pub(crate) enum GrantCommand {
     /// End a grant, for good and at once.
     #[command(visible_alias = "delete")]
     Revoke(One),
+    /// Give up a grant on behalf of the caller it is for, for good and at once: what that caller's account may do
+    /// with a grant of another account.
+    Renounce(Renounce),
 }
 
 /// Which ones to list.
@@ -61,6 +64,22 @@ pub(crate) struct One {
     id: String,
     #[command(flatten)]
     remote: Remote,
+}
+
+/// Which grant to give up, and whose it is.
+#[derive(Debug, Args)]
+pub(crate) struct Renounce {
+    #[command(flatten)]
+    one: One,
+    /// The grant is for this application.
+    #[arg(long, visible_alias = "application", value_name = "NAME", required_unless_present = "consumer")]
+    app: Option<String>,
+    /// The grant is for this consumer.
+    #[arg(long, value_name = "NAME", conflicts_with = "app")]
+    consumer: Option<String>,
+    /// Account of that caller; absent: `default`.
+    #[arg(long, value_name = "NAME")]
+    account: Option<String>,
 }
 
 /// What to grant.
@@ -139,7 +158,14 @@ impl GrantCommand {
             Self::Show(one) => send(&one.remote, Call::new(Route::ShowGrant, [one.id.as_str()])).await,
             Self::Create(create) => create.run().await,
             Self::Change(change) => change.run().await,
-            Self::Revoke(one) => revoke(&one).await,
+            Self::Revoke(one) => end(&one, Call::new(Route::RevokeGrant, [one.id.as_str()]), "revoked").await,
+            Self::Renounce(renounce) => {
+                let call = Call::new(Route::RenounceGrant, [renounce.one.id.as_str()])
+                    .query("application", renounce.app.as_deref())
+                    .query("consumer", renounce.consumer.as_deref())
+                    .query("account", renounce.account.as_deref());
+                end(&renounce.one, call, "renounced").await
+            }
         }
     }
 }
@@ -211,18 +237,14 @@ async fn send(remote: &Remote, call: Call<'_>) -> Outcome {
     show_answer(remote, &answer)
 }
 
-async fn revoke(one: &One) -> Outcome {
-    let call = Call::new(Route::RevokeGrant, [one.id.as_str()]);
+/// Ends a grant by this call; `done` says so.
+async fn end(one: &One, call: Call<'_>, done: &str) -> Outcome {
     let answer: Answer<Revoked> = one.remote.client()?.send(call).await.map_err(failure)?;
     warn(&answer.warnings);
     show(one.remote.output, &answer, |answer| {
         let grant = &answer.object.grant;
-        let mut text = format!(
-            "revoked {}: {} may no longer call {} by it",
-            grant.id,
-            who(grant),
-            grant.description.api
-        );
+        let mut text =
+            format!("{done} {}: {} may no longer call {} by it", grant.id, who(grant), grant.description.api);
         for other in &answer.object.still_permitting {
             text.push_str(&format!(
                 "\nstill permitting some of the same calls: {} ({})",

@@ -59,6 +59,7 @@ fn every_noun_has_its_verbs() {
         "grant change grt_1 --valid-until 2027-01-01T00:00:00Z",
         "grant revoke grt_1",
         "grant delete grt_1",
+        "grant renounce grt_1 --consumer c --account a",
         "credential show crd_1",
         "credential reset crd_1",
         "credential reveal crd_1",
@@ -79,6 +80,7 @@ fn what_makes_no_sense_is_refused() {
         "keyward sign http://127.0.0.1/",
         "keyward sign --app a -X GET POST http://127.0.0.1/",
         "keyward app list --tag team",
+        "keyward grant renounce grt_1",
         "keyward sign --app a --app-secret s http://127.0.0.1/",
         "keyward grant create --to shop --api orders",
         "keyward group add-member x y",
@@ -126,6 +128,44 @@ fn every_example_of_the_help_is_understood() {
         }
     }
     assert!(examples > 30, "{examples}");
+}
+
+/// Pages that show commands, and the README.
+fn pages() -> Vec<(std::path::PathBuf, String)> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let docs = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let pages = docs.chain([root.join("README.md")]);
+    let pages = pages.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    pages.map(|path| (path.clone(), std::fs::read_to_string(path).unwrap())).collect()
+}
+
+#[test]
+fn every_command_in_the_manual_is_understood() {
+    use clap::error::ErrorKind as E;
+    let mut commands = 0;
+    for (page, text) in pages() {
+        let lines = text.lines().map(|line| line.split(" #").next().unwrap_or_default().trim());
+        let in_blocks = lines.filter(|line| line.starts_with("keyward ") || line.starts_with("target/"));
+        let in_text = text.split('`').filter(|part| part.starts_with("keyward ") && !part.contains('\n'));
+        for command in in_blocks.chain(in_text) {
+            let words: Vec<String> = words(command).into_iter().filter(|word| !word.is_empty()).collect();
+            let upper = |word: &String| word.bytes().all(|byte| byte.is_ascii_uppercase());
+            let is_pattern =
+                words.iter().any(|word| word.contains(['[', '<', '…'])) || words.get(1).is_some_and(upper);
+            let error = Cli::try_parse_from(&words).err().filter(|_| !is_pattern);
+            // In running text a command may be named without all that it needs.
+            let kind = error.as_ref().map(clap::Error::kind);
+            let named = matches!(
+                kind,
+                Some(
+                    E::MissingRequiredArgument | E::DisplayHelp | E::DisplayHelpOnMissingArgumentOrSubcommand
+                )
+            );
+            assert!(error.is_none() || named, "{}: `{command}`: {error:?}", page.display());
+            commands += 1;
+        }
+    }
+    assert!(commands > 60, "{commands}");
 }
 
 #[test]

@@ -1,0 +1,283 @@
+//! The manual says what is so: its examples are read, its tables are compared with a running node, its links lead somewhere.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use keyward_api::{FieldProblem, WorldFile};
+use keyward_testkit::gateway::Gateway;
+use keyward_testkit::request::Request;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn read(page: &str) -> String {
+    std::fs::read_to_string(root().join(page)).unwrap_or_else(|error| panic!("{page}: {error}"))
+}
+
+/// Every page of the manual: those beside the README, and those in docs.
+fn pages() -> Vec<String> {
+    let mut pages = Vec::new();
+    for folder in ["", "docs/", "docs/decisions/"] {
+        for entry in std::fs::read_dir(root().join(folder)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if Path::new(&name).extension().is_some_and(|extension| extension == "md") {
+                pages.push(format!("{folder}{name}"));
+            }
+        }
+    }
+    assert!(pages.len() > 10, "{pages:?}");
+    pages
+}
+
+/// The blocks of a page that are marked as this language.
+fn blocks(page: &str, language: &str) -> Vec<String> {
+    let mut blocks = Vec::new();
+    let mut open: Option<(bool, String)> = None;
+    for line in read(page).lines() {
+        match (line.trim().strip_prefix("```"), &mut open) {
+            (Some(mark), None) => open = Some((mark == language, String::new())),
+            (Some(_), Some((wanted, text))) => {
+                blocks.extend(wanted.then(|| std::mem::take(text)));
+                open = None;
+            }
+            (None, Some((_, text))) => text.extend([line, "\n"]),
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "{page} has a block without an end");
+    blocks
+}
+
+fn parse(text: &str) -> Result<WorldFile, Vec<FieldProblem>> {
+    WorldFile::parse(text, &|name| Some(format!("the-value-of-{name}")))
+}
+
+/// A block as a whole file: one that begins with `# within an api` stands where an API's fields stand.
+fn whole(block: &str) -> String {
+    match block.strip_prefix("# within an api\n") {
+        None => block.to_owned(),
+        Some(fields) => {
+            let fields: String = fields.lines().map(|line| format!("    {line}\n")).collect();
+            format!("version: 1\napis:\n  - name: orders\n    admits: [app_signature]\n{fields}")
+        }
+    }
+}
+
+#[test]
+fn every_world_in_the_manual_is_read() {
+    let mut found = 0;
+    for page in pages() {
+        for block in blocks(&page, "yaml") {
+            found += 1;
+            if let Err(problems) = parse(&whole(&block)) {
+                let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                panic!("{page}: {}\n{block}", problems.join("\n"));
+            }
+        }
+    }
+    assert!(found >= 4, "only {found} examples were found");
+}
+
+#[tokio::test]
+async fn the_small_world_can_be_applied() {
+    let world = blocks("docs/world-file.md", "yaml").remove(0);
+    let gateway = Gateway::start(&world).await;
+    assert_eq!(gateway.call(&Request::get("gw.test", "/orders/1")).await.status, 401);
+}
+
+/// The texts in these lists of the world file's readers, such as `allowed: &["name", …]`.
+fn lists(start: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for entry in std::fs::read_dir(root().join("crates/keyward-api/src")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        for list in text.split(start).skip(1) {
+            let list = list.split(']').next().unwrap_or_default();
+            found.extend(list.split('"').skip(1).step_by(2).map(str::to_owned));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_field_of_the_world_file_is_on_its_page() {
+    let examples = blocks("docs/world-file.md", "yaml").join("\n");
+    let fields = lists("allowed: &[");
+    assert!(fields.len() > 60, "{fields:?}");
+    for field in fields {
+        let there = |mark: char| examples.contains(&format!("{mark}{field}:"));
+        assert!(
+            [' ', '{', '\n', '('].into_iter().any(there) || examples.starts_with(&field),
+            "`{field}` is missing"
+        );
+    }
+}
+
+#[test]
+fn what_is_refused_by_name_is_on_the_page_and_is_refused() {
+    let page = read("docs/world-file.md");
+    let table = page.split("## Not supported by this version").nth(1).unwrap();
+    for name in lists("later: &[") {
+        assert!(table.contains(&format!("`{name}`")), "`{name}` is missing");
+    }
+    let service = "services: [{name: a, endpoints: [\"http://a\"]";
+    let api = "apis: [{name: a, admits: [anyone]";
+    for wrong in [
+        "secrets: []",
+        "plugins: []",
+        "limits: []",
+        "operators: []",
+        "budgets: []",
+        "consumers: [{name: a, api_key: {keys: [\"$ref{name}\"]}}]",
+        "gateways: [{name: a, listeners: []}]",
+        &format!("{service}, kind: ai}}]"),
+        &format!("{service}, provider: openai}}]"),
+        &format!("{service}, tls: {{}}}}]"),
+        &format!("{service}, auth: {{api_keys: []}}}}]"),
+        "services: [{name: a, endpoints: [\"https://a\"]}]",
+        &format!("{api}, kind: mcp}}]"),
+        &format!("{api}, protocols: []}}]"),
+        &format!("{api}, models: []}}]"),
+        &format!("{api}, mcp: {{}}}}]"),
+        &format!("{api}, agent: {{}}}}]"),
+        &format!("{api}, operations: [{{model: x, path: /}}]}}]"),
+        &format!("{api}, operations: [{{tool: x, path: /}}]}}]"),
+        &format!("{api}, operations: [{{skill: x, path: /}}]}}]"),
+        "consumers: [{name: a, jwt: {remote: {}}}]",
+    ] {
+        let problems = parse(&format!("version: 1\n{wrong}\n")).expect_err(wrong);
+        assert!(
+            problems.iter().any(|p| p.message.contains("not supported by this version")),
+            "{wrong}: {problems:?}"
+        );
+    }
+}
+
+/// What stands in backticks in the first cells of the table below this heading.
+fn first_cells(page: &str, heading: &str) -> BTreeSet<String> {
+    let text = read(page);
+    let section = text.split(&format!("\n## {heading}\n")).nth(1).unwrap_or_else(|| panic!("no {heading}"));
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let cells = rows.map(|row| row.split(" | ").next().unwrap_or_default());
+    cells.flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned)).collect()
+}
+
+const WORLD: &str = "version: 1\nservices: [{name: s, endpoints: [\"${UPSTREAM}\"]}]\n\
+    apis: [{name: a, admits: [anyone], stages: {RELEASE: {service: s}}}]\n";
+
+#[tokio::test]
+async fn the_page_of_metrics_lists_what_a_node_tells() {
+    let gateway = Gateway::start(WORLD).await;
+    let page = gateway.admin(Request::get("localhost", "/metrics")).await;
+    let text = String::from_utf8(page.body.clone()).unwrap();
+    let told: BTreeSet<String> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .map(|line| line.split(' ').next().unwrap_or_default().to_owned())
+        .collect();
+    assert_eq!(first_cells("docs/operating.md", "Metrics"), told);
+}
+
+#[tokio::test]
+async fn the_page_of_the_access_log_lists_its_fields() {
+    let gateway = Gateway::start(WORLD).await;
+    let answer = gateway.call(&Request::get("gw.test", "/x")).await;
+    let record = gateway.record_of(&answer).await;
+    let told: BTreeSet<String> = record.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(first_cells("docs/operating.md", "The access log"), told);
+}
+
+#[tokio::test]
+async fn the_page_of_the_data_folder_lists_its_files() {
+    let gateway = Gateway::start(WORLD).await;
+    gateway.call(&Request::get("gw.test", "/x")).await;
+    let folder = gateway.node().data().to_owned();
+    let name = |path: &Path| {
+        let below = path.strip_prefix(&folder).unwrap();
+        let first = below.components().next().unwrap().as_os_str().to_str().unwrap().to_owned();
+        if below.components().count() > 1 { format!("{first}/") } else { first }
+    };
+    let found: BTreeSet<String> = gateway.data_files().iter().map(|(path, _)| name(path)).collect();
+    assert_eq!(first_cells("docs/operating.md", "The data folder"), found);
+}
+
+#[test]
+fn the_defaults_on_the_page_are_the_defaults() {
+    let limits = keyward_model::GatewayLimits::default();
+    let kib = |bytes: u64| bytes / 1024;
+    let fixed = keyward_http::Limits::default();
+    let replay = keyward_gateway::ReplayOptions::default();
+    let timeouts = keyward_model::ServiceTimeouts::default();
+    let page = read("docs/operating.md").replace(',', "");
+    for line in [
+        format!("| `head_bytes` | {} KiB |", kib(limits.head_bytes.into())),
+        format!("| `headers` | {} lines |", limits.headers),
+        format!("| `body_bytes` | {} MiB |", kib(limits.body_bytes) / 1024),
+        format!("| `header_timeout_ms` | {} s |", limits.header_timeout_ms / 1000),
+        format!("| `connect_ms` | {} s |", timeouts.connect_ms / 1000),
+        format!("| `first_byte_ms` | {} s", timeouts.first_byte_ms / 1000),
+        format!("| `idle_ms` | {} s", timeouts.idle_ms / 1000),
+        format!("| request target | {} KiB |", kib(fixed.target_bytes as u64)),
+        format!("| bodies held at once | {} MiB |", kib(fixed.held_bytes as u64) / 1024),
+        format!("| pause between two pieces of a request body | {} s |", fixed.body_idle_timeout.as_secs()),
+        format!("| {} bytes a second", fixed.body_rate_min),
+        format!("| a client that takes nothing of its answer | {} s |", fixed.write_idle_timeout.as_secs()),
+        format!("| a client's connection without a request | {} s |", fixed.idle_timeout.as_secs()),
+        format!("| client connections | {} |", fixed.connections),
+        format!("| connections per core to one endpoint | {} of which", fixed.upstream_connections),
+        format!("of which {} are kept idle", fixed.upstream_idle),
+        format!("idle for {} s", fixed.upstream_idle_timeout.as_secs()),
+        format!("| nonces remembered | {} in all", replay.capacity),
+        format!(" {} per application |", replay.per_application),
+    ] {
+        assert!(page.contains(&line), "the page does not say `{line}`");
+    }
+}
+
+/// The anchor that a heading gets.
+fn anchor(heading: &str) -> String {
+    let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+    heading.to_lowercase().chars().filter(kept).map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+fn anchors(path: &Path) -> BTreeSet<String> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    headings.map(|line| anchor(line.trim_start_matches('#').trim())).collect()
+}
+
+#[test]
+fn every_link_within_the_manual_leads_somewhere() {
+    let mut followed = 0;
+    for page in pages() {
+        let folder = root().join(&page).parent().unwrap().to_owned();
+        for link in read(&page).split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.contains("://") || link.starts_with("mailto:") {
+                continue;
+            }
+            let (file, place) = link.split_once('#').unwrap_or((link, ""));
+            let path = if file.is_empty() { root().join(&page) } else { folder.join(file) };
+            assert!(path.exists(), "{page}: {link} leads nowhere");
+            assert!(place.is_empty() || anchors(&path).contains(place), "{page}: {link} names no heading");
+            followed += 1;
+        }
+    }
+    assert!(followed > 20, "only {followed} links were found");
+}
+
+#[test]
+fn every_file_that_the_manual_names_exists() {
+    for page in pages().into_iter().filter(|page| page != "docs/cli.md") {
+        for text in read(&page).split('`').skip(1).step_by(2) {
+            let ours = ["crates/", "docs/", "spec/", "scripts/", "xtask/", "bench/", "fuzz/"];
+            let is_path = ours.iter().any(|folder| text.starts_with(folder))
+                && !text.contains(['*', '<', ' ', '…', 'N', '{']);
+            assert!(!is_path || root().join(text).exists(), "{page}: there is no `{text}`");
+        }
+    }
+}
