@@ -114,6 +114,23 @@ async fn jwt_036_a_token_in_two_places() {
 }
 
 #[tokio::test]
+async fn a_token_where_nobody_looks_for_one_proves_nothing_and_is_not_logged() {
+    let gateway = Gateway::start(&world()).await;
+    let (j2, j3) = (J2.token(&claims("j2")), J3.token(&claims("j3")));
+    for name in ["access_token", "id_token", "jwt", "x", "Token"] {
+        let target = format!("/orders/1?a=1&{name}={j3}");
+        let alone = Request::get(HOST, &target);
+        assert_eq!(cases::refused(&gateway, &alone.to_bytes()).await.1, "credential_missing", "{name}");
+        let answer = gateway.call(&alone.bearer(&j2)).await;
+        assert_eq!(answer.status, 200, "{name}");
+        let last = gateway.upstream().last().unwrap();
+        assert_eq!(last.values("x-keyward-caller-name"), ["J2"], "{name}");
+        let record = gateway.record_of(&answer).await;
+        assert_eq!(record["query"], format!("a=[hidden]&{name}=[hidden]"), "{record}");
+    }
+}
+
+#[tokio::test]
 async fn a_token_in_a_cookie_is_taken_out_of_it() {
     let gateway = Gateway::start(&world()).await;
     let j7 = J2.token(&claims("j7"));
