@@ -158,7 +158,7 @@ fn change(n: &mut Numbers, request: &mut Request, scheme: &str) -> &'static str 
     let covers_all = scheme != "tencent_key_pair";
     match n.below(6) {
         0 if covers_all => {
-            request.target.insert_str(1, "x");
+            request.target.insert(1, 'x');
             "path"
         }
         1 if covers_all => {
