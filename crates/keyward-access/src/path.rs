@@ -13,18 +13,20 @@ pub(crate) struct RequestPath<'a> {
     raw: &'a str,
     /// Decoded. Has as many slashes as `raw`: an escape never stands for one.
     decoded: Cow<'a, str>,
+    /// There is nothing in it that anybody could read in two ways.
+    plain: bool,
 }
 
 impl<'a> RequestPath<'a> {
     /// Reads a path, or finds it ambiguous.
     pub(crate) fn parse(raw: &'a str) -> Option<Self> {
         if is_plain(raw) {
-            return Some(Self { raw, decoded: Cow::Borrowed(raw) });
+            return Some(Self { raw, decoded: Cow::Borrowed(raw), plain: true });
         }
         let decoded = if raw.contains('%') { Cow::Owned(decode(raw)?) } else { Cow::Borrowed(raw) };
         let visible = raw.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
         let sound = visible && raw.starts_with('/') && is_unambiguous(&decoded) && !hides_more(&decoded);
-        sound.then_some(Self { raw, decoded })
+        sound.then_some(Self { raw, decoded, plain: false })
     }
 
     /// As it came.
@@ -41,6 +43,9 @@ impl<'a> RequestPath<'a> {
     /// again. Empty for nearly every path.
     pub(crate) fn other_readings(&self) -> Vec<String> {
         let mut readings = Vec::new();
+        if self.plain {
+            return readings;
+        }
         let mut level = Cow::Borrowed(&*self.decoded);
         loop {
             if level.contains(';') {

@@ -36,11 +36,13 @@ pub(crate) fn is_owned(name: &str) -> bool {
     let bytes = name.as_bytes();
     let Some(&first) = bytes.first() else { return false };
     match fold(first) {
-        b'x' => starts_as(bytes, b"x-") && (is_identity(bytes) || is_forwarding(bytes)),
-        first => {
-            let is_same = |other: &&str| other.len() == name.len() && reads_as(name, other);
-            names_beginning(first).iter().any(|other| is_same(other))
+        b'x' if starts_as(bytes, b"x-") => {
+            let third = bytes.get(2).map_or(0, |&byte| fold(byte));
+            names_beginning_x(third).iter().any(|other| {
+                starts_as(bytes, other.as_bytes()) && (other.ends_with('-') || other.len() == name.len())
+            })
         }
+        first => names_beginning(first).iter().any(|other| reads_as(name, other)),
     }
 }
 
@@ -78,46 +80,22 @@ const fn names_beginning(first: u8) -> &'static [&'static str] {
     }
 }
 
-/// Says who calls: only Keyward may say that, and only once.
-fn is_identity(name: &[u8]) -> bool {
-    begins_with_one_of(
-        name,
-        &[
-            b"x-keyward-",
-            b"x-consumer-",
-            b"x-credential-",
-            b"x-anonymous-consumer",
-            b"x-authenticated-",
-            b"x-mse-consumer",
-            b"x-ca-",
-            b"x-ssl-client-",
-            b"x-hi-original-auth",
-        ],
-    )
-}
-
-/// Says where a call came from, or asks a service to take it for another: rebuilt from the socket, or left out.
-fn is_forwarding(name: &[u8]) -> bool {
-    begins_with_one_of(
-        name,
-        &[
-            b"x-forwarded-",
-            b"x-original-",
-            b"x-rewrite-",
-            b"x-middleware-",
-            b"x-envoy-",
-            b"x-http-method",
-            b"x-method-override",
-        ],
-    ) || [&b"x-real-ip"[..], b"x-client-ip", b"x-cluster-client-ip", b"x-forwarded", b"x-host"]
-        .iter()
-        .any(|other| name.len() == other.len() && starts_as(name, other))
-}
-
-/// All of these names begin with `x-`, so that the letter behind it tells most of them from `name`.
-fn begins_with_one_of(name: &[u8], prefixes: &[&[u8]]) -> bool {
-    let third = name.get(2).map(|&byte| fold(byte));
-    prefixes.iter().any(|prefix| prefix.get(2).copied() == third && starts_as(name, prefix))
+/// What begins with `x-`, by the letter behind it: says who calls, where a call came from, or asks a service to take it
+/// for another. Keyward alone says such things, and once. A name that ends in `-` stands for all that begin with it.
+const fn names_beginning_x(third: u8) -> &'static [&'static str] {
+    match third {
+        b'a' => &["x-anonymous-consumer", "x-anonymous-consumer-", "x-authenticated-"],
+        b'c' => &["x-ca-", "x-consumer-", "x-credential-", "x-client-ip", "x-cluster-client-ip"],
+        b'e' => &["x-envoy-"],
+        b'f' => &["x-forwarded", "x-forwarded-"],
+        b'h' => &["x-host", "x-http-method", "x-http-method-", "x-hi-original-auth"],
+        b'k' => &["x-keyward-"],
+        b'm' => &["x-mse-consumer", "x-mse-consumer-", "x-middleware-", "x-method-override"],
+        b'o' => &["x-original-"],
+        b'r' => &["x-real-ip", "x-rewrite-"],
+        b's' => &["x-ssl-client-"],
+        _ => &[],
+    }
 }
 
 /// Is a field of a service's answer in Keyward's name, so that it may not come from a service?

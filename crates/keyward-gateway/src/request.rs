@@ -13,6 +13,7 @@ use keyward_access::{
 };
 use keyward_http::{BodyLength, Forward, Head, Refused, Response, Step};
 use keyward_model::{DenyReason, GatewayId, SignatureScheme, Stage, Timestamp};
+use smallvec::SmallVec;
 
 use crate::core::Core;
 use crate::exchange::{Exchange, RunningDigest};
@@ -317,31 +318,19 @@ fn is_idempotent(method: &str) -> bool {
     matches!(method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE")
 }
 
-/// The head as decisions read it. Up to 32 fields are copied to the stack; hardly any request has more.
+/// The head as decisions read it. Hardly any request has more fields than fit on the stack.
 fn with_view<R>(head: &Head<'_>, origin: &Origin<'_>, then: impl FnOnce(&RequestHead<'_>) -> R) -> R {
-    const ON_STACK: usize = 32;
-    let view = |fields: &[Field<'_>]| {
-        then(&RequestHead {
-            method: head.method,
-            host: head.host,
-            path: head.path,
-            query: head.query,
-            fields,
-            client: origin.client,
-            secure: origin.secure,
-            has_body: !matches!(head.body, BodyLength::None | BodyLength::Known(0)),
-        })
-    };
-    let mut few = [Field { name: "", value: b"" }; ON_STACK];
-    match few.get_mut(..head.fields.len()) {
-        Some(slots) => {
-            for (slot, field) in slots.iter_mut().zip(head.fields) {
-                *slot = same_field(field);
-            }
-            view(slots)
-        }
-        None => view(&head.fields.iter().map(same_field).collect::<Vec<_>>()),
-    }
+    let fields: SmallVec<[Field<'_>; 32]> = head.fields.iter().map(same_field).collect();
+    then(&RequestHead {
+        method: head.method,
+        host: head.host,
+        path: head.path,
+        query: head.query,
+        fields: &fields,
+        client: origin.client,
+        secure: origin.secure,
+        has_body: !matches!(head.body, BodyLength::None | BodyLength::Known(0)),
+    })
 }
 
 fn same_field<'a>(field: &keyward_http::Field<'a>) -> Field<'a> {

@@ -5,16 +5,17 @@
 //! what follows from that is in [`ReplayMemory`](super::ReplayMemory).
 //!
 //! ```text
-//! NNNNNNNNNN.nonces   header (64 bytes), then records of 32 bytes: caller, hash of the nonce, until
+//! NNNNNNNNNN.nonces   header (64 bytes), then records of 32 bytes: caller, hash of the nonce, until; zeros where
+//!                     room is reserved, so that writing a record does not make the file grow
 //! clean               there since an orderly stop that forced everything to the disk
 //! ```
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
@@ -43,14 +44,16 @@ impl Record {
         bytes
     }
 
+    /// `None` for reserved room: no request lasts until 1970.
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (caller, rest) = bytes.split_first_chunk()?;
         let (hash, rest) = rest.split_first_chunk()?;
         let (until, _) = rest.split_first_chunk()?;
-        Some(Self {
+        let until_ms = i64::from_le_bytes(*until);
+        (until_ms != 0).then(|| Self {
             caller: u128::from_le_bytes(*caller),
             hash: u64::from_le_bytes(*hash),
-            until_ms: i64::from_le_bytes(*until),
+            until_ms,
         })
     }
 }
@@ -83,6 +86,10 @@ struct Segment {
     file: File,
     opened_s: u32,
     until_max_ms: AtomicI64,
+    /// Records written, or being written.
+    used: AtomicU64,
+    /// Records that there is room for without the file growing.
+    reserved: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -102,6 +109,8 @@ struct ClosedSegment {
 /// How long one file takes records, in seconds.
 const SEGMENT_S: u32 = 300;
 const HEADER_LENGTH: usize = 64;
+/// Room is reserved for so many records at a time (a megabyte), and again once less than half of that is left.
+const RESERVE: u64 = 32 * 1024;
 const MAGIC: [u8; 8] = *b"KWNONCE1";
 const CLEAN: &str = "clean";
 
@@ -143,13 +152,11 @@ impl Journal {
         if record.until_ms > segment.until_max_ms.load(Ordering::Relaxed) {
             segment.until_max_ms.fetch_max(record.until_ms, Ordering::Relaxed);
         }
-        let written = write_once(&segment.file, &record.to_bytes());
-        if !matches!(written, Ok(Record::LENGTH)) {
-            // A piece of a record would shift all that follow it. The file stays until the next start finds it spent.
+        let place = segment.used.fetch_add(1, Ordering::Relaxed);
+        segment.file.write_all_at(&record.to_bytes(), offset_of(place)).inspect_err(|_| {
+            // The file stays until the next start finds it spent.
             self.current.compare_and_swap(&current, None);
-            return Err(written.err().unwrap_or_else(|| io::ErrorKind::WriteZero.into()));
-        }
-        Ok(())
+        })
     }
 
     /// Opens a new file where it is time, and deletes those that hold nothing that could still be used.
@@ -161,6 +168,9 @@ impl Journal {
             Some(segment) => at.monotonic_s.saturating_sub(segment.opened_s) >= SEGMENT_S,
             None => true,
         };
+        if let Some(segment) = self.current.load().as_deref() {
+            segment.reserve();
+        }
         let mut closed = self.closed();
         if due {
             let fresh = self.fresh(closed.next_number, key, at, forgotten_until_ms)?;
@@ -183,6 +193,7 @@ impl Journal {
     /// The disk refused; the next start will then treat the memory as after a crash.
     pub(super) fn close(&self) -> io::Result<()> {
         if let Some(segment) = self.current.swap(None) {
+            segment.file.set_len(offset_of(segment.used.load(Ordering::Relaxed)))?;
             segment.file.sync_all()?;
         }
         File::create(self.folder.join(CLEAN))?.sync_all()?;
@@ -191,7 +202,7 @@ impl Journal {
 
     fn fresh(&self, number: u64, key: &[u8; 16], at: Moment, forgotten_until_ms: i64) -> io::Result<Segment> {
         let path = self.folder.join(format!("{number:010}{SUFFIX}"));
-        let mut file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         let mut header = Vec::with_capacity(HEADER_LENGTH);
         header.extend_from_slice(&MAGIC);
         header.extend_from_slice(key);
@@ -204,12 +215,47 @@ impl Journal {
             deleted(&path);
             return Err(error);
         }
-        Ok(Segment { path, file, opened_s: at.monotonic_s, until_max_ms: AtomicI64::new(i64::MIN) })
+        let segment = Segment {
+            path,
+            file,
+            opened_s: at.monotonic_s,
+            until_max_ms: AtomicI64::new(i64::MIN),
+            used: AtomicU64::new(0),
+            reserved: AtomicU64::new(0),
+        };
+        segment.reserve();
+        Ok(segment)
     }
 
     fn closed(&self) -> MutexGuard<'_, Closed> {
         self.closed.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Segment {
+    /// Reserves room for the records to come. Where that cannot be done, each makes the file grow.
+    fn reserve(&self) {
+        let (used, reserved) = (self.used.load(Ordering::Relaxed), self.reserved.load(Ordering::Relaxed));
+        if reserved.saturating_sub(used) >= RESERVE / 2 {
+            return;
+        }
+        let wanted = used + RESERVE;
+        let flags = rustix::fs::FallocateFlags::empty();
+        match rustix::fs::fallocate(
+            &self.file,
+            flags,
+            offset_of(reserved),
+            offset_of(wanted) - offset_of(reserved),
+        ) {
+            Ok(()) => self.reserved.store(wanted, Ordering::Relaxed),
+            Err(error) => tracing::debug!(%error, "no room could be reserved in a replay file"),
+        }
+    }
+}
+
+/// Where a record stands, in bytes.
+const fn offset_of(place: u64) -> u64 {
+    HEADER_LENGTH as u64 + place * Record::LENGTH as u64
 }
 
 /// One moment, by both clocks.
@@ -288,15 +334,6 @@ fn listed(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     }
     found.sort();
     Ok(found)
-}
-
-fn write_once(mut file: &File, bytes: &[u8]) -> io::Result<usize> {
-    loop {
-        match file.write(bytes) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            written => return written,
-        }
-    }
 }
 
 fn deleted(path: &Path) -> bool {

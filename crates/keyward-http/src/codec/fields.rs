@@ -2,12 +2,15 @@
 
 use std::mem::MaybeUninit;
 
+use smallvec::SmallVec;
+
 use crate::handler::Field;
 
 /// Whether a field speaks about one connection (or its framing) and therefore is never carried on.
 ///
 /// These are `Connection`, `Keep-Alive`, `Proxy-Connection`, `Proxy-Authenticate`, `Proxy-Authorization`, `TE`,
 /// `Trailer`, `Transfer-Encoding`, `Upgrade` and `HTTP2-Settings`. Names are compared without case.
+#[inline]
 pub fn is_hop_by_hop(name: &str) -> bool {
     let candidate = match signature(name) {
         (2, b't') => "te",
@@ -60,6 +63,7 @@ impl<'a> Dropped<'a> {
     }
 
     /// Whether the field called `name` is not carried on.
+    #[inline]
     pub fn drops(&self, name: &str) -> bool {
         is_hop_by_hop(name) || is_framing(name) || self.nominates && self.nominated(name)
     }
@@ -70,6 +74,7 @@ impl<'a> Dropped<'a> {
     }
 }
 
+#[inline]
 fn is_framing(name: &str) -> bool {
     match signature(name) {
         (6, b'e') => name.eq_ignore_ascii_case("expect"),
@@ -167,15 +172,12 @@ pub(crate) fn ends_in_crlf(bytes: &[u8], end: usize, headers: &[httparse::Header
 /// Room on the stack for the field lines of one head.
 pub(crate) struct FieldSpace<'b, const N: usize> {
     pub(crate) raw: [MaybeUninit<httparse::Header<'b>>; N],
-    pub(crate) fields: [Field<'b>; N],
+    pub(crate) fields: SmallVec<[Field<'b>; N]>,
 }
 
 impl<const N: usize> FieldSpace<'_, N> {
     pub(crate) fn new() -> Self {
-        Self {
-            raw: [const { MaybeUninit::uninit() }; N],
-            fields: [const { Field { name: "", value: b"" } }; N],
-        }
+        Self { raw: [const { MaybeUninit::uninit() }; N], fields: SmallVec::new() }
     }
 }
 

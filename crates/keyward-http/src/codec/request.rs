@@ -90,27 +90,24 @@ where
     if !ends_in_crlf(bytes, end, parsed.headers) {
         return Attempt::Done(Err(Refused::Malformed("a line does not end in CRLF")));
     }
-    let count = parsed.headers.len();
-    if count > limits.fields || end > limits.head_bytes {
+    if parsed.headers.len() > limits.fields || end > limits.head_bytes {
         return Attempt::Done(Err(Refused::HeadTooLarge));
     }
     let mut lines = Lines::default();
-    for (field, raw) in space.fields.iter_mut().zip(parsed.headers.iter()) {
-        *field = Field { name: raw.name, value: trim(raw.value) };
-        if let Err(refused) = lines.note(field) {
+    for raw in parsed.headers.iter() {
+        let field = Field { name: raw.name, value: trim(raw.value) };
+        if let Err(refused) = lines.note(&field) {
             return Attempt::Done(Err(refused));
         }
+        space.fields.push(field);
     }
-    let Some(fields) = space.fields.get(..count) else {
-        return Attempt::Done(Err(Refused::HeadTooLarge));
-    };
     let line = RequestLine {
         method: parsed.method.unwrap_or_default(),
         target: parsed.path.unwrap_or_default(),
         http10: parsed.version == Some(0),
     };
     let rest = bytes.get(end..).unwrap_or_default();
-    Attempt::Done(judge(&line, &lines, fields, limits, |head, facts| Some(then(head, facts, rest))))
+    Attempt::Done(judge(&line, &lines, &space.fields, limits, |head, facts| Some(then(head, facts, rest))))
 }
 
 fn refuse_unparsed(bytes: &[u8], error: httparse::Error) -> Refused {

@@ -67,20 +67,19 @@ where
     if end > head_max || !ends_in_crlf(bytes, end, parsed.headers) {
         return Attempt::Done(Err("answer head is too long, or a line of it does not end in CRLF"));
     }
-    let count = parsed.headers.len();
     let mut lines = Lines { keep_alive: parsed.version == Some(1), ..Lines::default() };
-    for (field, raw) in space.fields.iter_mut().zip(parsed.headers.iter()) {
-        *field = Field { name: raw.name, value: trim(raw.value) };
-        if let Err(fault) = lines.note(field) {
+    for raw in parsed.headers.iter() {
+        let field = Field { name: raw.name, value: trim(raw.value) };
+        if let Err(fault) = lines.note(&field) {
             return Attempt::Done(Err(fault));
         }
+        space.fields.push(field);
     }
     let framing = match lines.framing(parsed.code.unwrap_or_default(), parsed.version == Some(0)) {
         Ok(framing) => framing,
         Err(fault) => return Attempt::Done(Err(fault)),
     };
-    let fields = space.fields.get(..count).unwrap_or_default();
-    let head = ResponseHead { status: framing.status, fields };
+    let head = ResponseHead { status: framing.status, fields: &space.fields };
     let result = then(&head, framing, parsed.reason.unwrap_or_default());
     Attempt::Done(Ok(Some((result, end))))
 }
