@@ -347,3 +347,42 @@ async fn who_leaves_a_group_leaves_its_grants() {
     gateway.operate("{disable: {group: staff}}").await;
     assert_eq!(connection.call(&ann).await.unwrap().status, 403);
 }
+
+#[tokio::test]
+async fn hmac_029_an_app_code_has_one_spelling_and_stands_once() {
+    let gateway = Gateway::fixture().await;
+    let get = |target: &str| Request::get(HOST, target);
+    let header = |value: &str| get("/codes/1").header("Authorization", value);
+    let in_query = format!("/codes/1?AppCode={A_CODE}");
+    let requests = [
+        header(&format!("AppCode {A_CODE}")),
+        header(&format!("APPCODE{A_CODE}")),
+        header(&format!("Bearer {A_CODE}")),
+        header(&format!("APPCODE {}", A_CODE.to_lowercase())),
+        header(&format!("APPCODE {}", &A_CODE[1..])),
+        header(&format!("APPCODE {A_CODE}x")),
+        header(&format!("APPCODE {A_CODE}, {A_CODE}")),
+        header("APPCODE"),
+        header("APPCODE "),
+        header(&format!("APPCODE {A_CODE}")).header("Authorization", &format!("APPCODE {A_CODE}")),
+        get(&in_query).header("Authorization", &format!("APPCODE {A_CODE}")),
+        get(&in_query).header("Authorization", "APPCODE other-0123456789"),
+        get(&format!("{in_query}&AppCode={A_CODE}")),
+        get(&format!("{in_query}&appcode=other")),
+        get(&format!("{in_query}&%41ppCode=other")),
+        get(&format!("/codes/1?App-Code={A_CODE}")),
+        get(&format!("/codes/1?AppCode={}", A_CODE.to_lowercase())),
+        get("/codes/1").header("X-Ca-Key", A_CODE),
+        get("/codes/1").header("Cookie", &format!("AppCode={A_CODE}")),
+        get(&format!("/orders/1?AppCode={A_CODE}")),
+        get("/orders/1").header("Authorization", &format!("APPCODE {A_CODE}")),
+        get("/codes")
+            .method("POST")
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .body(format!("AppCode={A_CODE}")),
+    ];
+    let messages: Vec<_> = requests.iter().map(Request::to_bytes).collect();
+    for ((answer, _), request) in cases::refused_all(&gateway, messages).await.iter().zip(&requests) {
+        assert!(matches!(answer.status, 400 | 401), "{request:?}: {answer:?}");
+    }
+}
