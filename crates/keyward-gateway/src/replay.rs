@@ -9,6 +9,7 @@
 //! refuse timestamps from before this start. The memory is this node's own; it is not shared between nodes.
 
 mod journal;
+mod room;
 mod stripe;
 
 use std::hash::Hasher;

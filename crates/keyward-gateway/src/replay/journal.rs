@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! NNNNNNNNNN.nonces   header (64 bytes), then records of 32 bytes: caller, hash of the nonce, until; zeros where
-//!                     room is reserved, so that writing a record does not make the file grow
+//!                     there is room for more
 //! clean               there since an orderly stop that forced everything to the disk
 //! ```
 
@@ -20,6 +20,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
 
+use super::room::Room;
+
 /// One nonce, as it is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Record {
@@ -32,7 +34,8 @@ pub(super) struct Record {
 }
 
 impl Record {
-    const LENGTH: usize = 32;
+    /// Bytes of one record.
+    pub(super) const LENGTH: usize = 32;
 
     fn to_bytes(self) -> [u8; Self::LENGTH] {
         let mut bytes = [0; Self::LENGTH];
@@ -88,8 +91,8 @@ struct Segment {
     until_max_ms: AtomicI64,
     /// Records written, or being written.
     used: AtomicU64,
-    /// Records that there is room for without the file growing.
-    reserved: AtomicU64,
+    /// `None` where no room could be made: then each record makes the file grow.
+    room: Option<Room>,
 }
 
 #[derive(Debug, Default)]
@@ -109,8 +112,9 @@ struct ClosedSegment {
 /// How long one file takes records, in seconds.
 const SEGMENT_S: u32 = 300;
 const HEADER_LENGTH: usize = 64;
-/// Room is reserved for so many records at a time (a megabyte), and again once less than half of that is left.
-const RESERVE: u64 = 32 * 1024;
+/// A file has room for so many records (4 MiB), and is followed by the next one when half of it is used. Those that come
+/// before that is done, and find no room, make the file grow.
+pub(super) const ROOM: usize = 128 * 1024;
 const MAGIC: [u8; 8] = *b"KWNONCE1";
 const CLEAN: &str = "clean";
 
@@ -153,6 +157,9 @@ impl Journal {
             segment.until_max_ms.fetch_max(record.until_ms, Ordering::Relaxed);
         }
         let place = segment.used.fetch_add(1, Ordering::Relaxed);
+        if segment.room.as_ref().is_some_and(|room| room.store(place, record)) {
+            return Ok(());
+        }
         segment.file.write_all_at(&record.to_bytes(), offset_of(place)).inspect_err(|_| {
             // The file stays until the next start finds it spent.
             self.current.compare_and_swap(&current, None);
@@ -165,12 +172,12 @@ impl Journal {
     /// No new file could be opened; [`Journal::append`] fails until a later call succeeds.
     pub(super) fn tend(&self, key: &[u8; 16], at: Moment, forgotten_until_ms: i64) -> io::Result<()> {
         let due = match self.current.load().as_deref() {
-            Some(segment) => at.monotonic_s.saturating_sub(segment.opened_s) >= SEGMENT_S,
+            Some(segment) => {
+                let is_half_used = segment.used.load(Ordering::Relaxed) >= ROOM as u64 / 2;
+                is_half_used || at.monotonic_s.saturating_sub(segment.opened_s) >= SEGMENT_S
+            }
             None => true,
         };
-        if let Some(segment) = self.current.load().as_deref() {
-            segment.reserve();
-        }
         let mut closed = self.closed();
         if due {
             let fresh = self.fresh(closed.next_number, key, at, forgotten_until_ms)?;
@@ -193,7 +200,6 @@ impl Journal {
     /// The disk refused; the next start will then treat the memory as after a crash.
     pub(super) fn close(&self) -> io::Result<()> {
         if let Some(segment) = self.current.swap(None) {
-            segment.file.set_len(offset_of(segment.used.load(Ordering::Relaxed)))?;
             segment.file.sync_all()?;
         }
         File::create(self.folder.join(CLEAN))?.sync_all()?;
@@ -202,7 +208,7 @@ impl Journal {
 
     fn fresh(&self, number: u64, key: &[u8; 16], at: Moment, forgotten_until_ms: i64) -> io::Result<Segment> {
         let path = self.folder.join(format!("{number:010}{SUFFIX}"));
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let mut file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
         let mut header = Vec::with_capacity(HEADER_LENGTH);
         header.extend_from_slice(&MAGIC);
         header.extend_from_slice(key);
@@ -215,41 +221,15 @@ impl Journal {
             deleted(&path);
             return Err(error);
         }
-        let segment = Segment {
-            path,
-            file,
-            opened_s: at.monotonic_s,
-            until_max_ms: AtomicI64::new(i64::MIN),
-            used: AtomicU64::new(0),
-            reserved: AtomicU64::new(0),
-        };
-        segment.reserve();
-        Ok(segment)
+        let room = Room::make(&file, HEADER_LENGTH, ROOM);
+        let room =
+            room.inspect_err(|error| tracing::debug!(%error, "there is no room in a replay file")).ok();
+        let (until_max_ms, used) = (AtomicI64::new(i64::MIN), AtomicU64::new(0));
+        Ok(Segment { path, file, opened_s: at.monotonic_s, until_max_ms, used, room })
     }
 
     fn closed(&self) -> MutexGuard<'_, Closed> {
         self.closed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Segment {
-    /// Reserves room for the records to come. Where that cannot be done, each makes the file grow.
-    fn reserve(&self) {
-        let (used, reserved) = (self.used.load(Ordering::Relaxed), self.reserved.load(Ordering::Relaxed));
-        if reserved.saturating_sub(used) >= RESERVE / 2 {
-            return;
-        }
-        let wanted = used + RESERVE;
-        let flags = rustix::fs::FallocateFlags::empty();
-        match rustix::fs::fallocate(
-            &self.file,
-            flags,
-            offset_of(reserved),
-            offset_of(wanted) - offset_of(reserved),
-        ) {
-            Ok(()) => self.reserved.store(wanted, Ordering::Relaxed),
-            Err(error) => tracing::debug!(%error, "no room could be reserved in a replay file"),
-        }
     }
 }
 

@@ -297,3 +297,14 @@ fn patch(path: &Path, at: u64, byte: u8) {
     let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
     file.write_all_at(&[byte], at).unwrap();
 }
+
+#[test]
+fn what_finds_no_room_in_the_file_is_written_behind_it() {
+    let mut desk = Desk::new();
+    let count = super::journal::ROOM + 1000;
+    let nonces: Vec<_> = (0..count).map(|n| desk.nonce(1, &format!("nonce-{n:012}"), 0)).collect();
+    assert!(nonces.iter().all(|nonce| desk.offer(nonce) == Remembered::Fresh));
+    desk.restart();
+    assert_eq!((desk.memory.lost_before(), desk.memory.len()), (None, count));
+    assert!(nonces.iter().all(|nonce| desk.offer(nonce) == Remembered::Replayed));
+}
