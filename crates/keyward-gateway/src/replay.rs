@@ -236,7 +236,7 @@ impl ReplayMemory {
         self.clock_watch.steps()
     }
 
-    /// An orderly stop: everything is forced to the disk. What is remembered later may be lost.
+    /// An orderly stop: everything is forced to the disk. Nothing is remembered after it.
     ///
     /// # Errors
     /// The disk refused; the next start will count the memory as lost.

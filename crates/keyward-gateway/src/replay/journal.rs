@@ -99,6 +99,8 @@ struct Segment {
 struct Closed {
     next_number: u64,
     segments: VecDeque<ClosedSegment>,
+    /// Nothing is written any more.
+    ended: bool,
 }
 
 #[derive(Debug)]
@@ -179,6 +181,9 @@ impl Journal {
             None => true,
         };
         let mut closed = self.closed();
+        if closed.ended {
+            return Ok(());
+        }
         if due {
             let fresh = self.fresh(closed.next_number, key, at, forgotten_until_ms)?;
             closed.next_number += 1;
@@ -194,16 +199,24 @@ impl Journal {
         Ok(())
     }
 
-    /// An orderly stop: everything is forced to the disk, and marked so.
+    /// An orderly stop: everything is forced to the disk, and marked so. Nothing is written after it, and so no nonce
+    /// passes that would have to be.
     ///
     /// # Errors
     /// The disk refused; the next start will then treat the memory as after a crash.
     pub(super) fn close(&self) -> io::Result<()> {
+        self.closed().ended = true;
         if let Some(segment) = self.current.swap(None) {
             segment.file.sync_all()?;
         }
         File::create(self.folder.join(CLEAN))?.sync_all()?;
         File::open(&self.folder)?.sync_all()
+    }
+
+    /// The file is gone, as after a write that failed.
+    #[cfg(test)]
+    pub(super) fn lose_file(&self) {
+        self.current.store(None);
     }
 
     fn fresh(&self, number: u64, key: &[u8; 16], at: Moment, forgotten_until_ms: i64) -> io::Result<Segment> {

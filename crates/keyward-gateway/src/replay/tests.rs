@@ -280,7 +280,7 @@ fn files_are_rotated_and_spent_ones_deleted() {
 fn a_file_that_cannot_be_written_closes_the_door_until_another_can() {
     let desk = Desk::new();
     let aside = desk.folder.path().with_extension("aside");
-    desk.memory.close().unwrap();
+    desk.memory.journal.lose_file();
     let closed = desk.nonce(1, "nonce-while-closed", 0);
     assert_eq!(desk.offer(&closed), Remembered::Unavailable(Unavailable::Unwritable));
     let optional = NonceUse { required: false, ..desk.nonce(1, "nonce-not-required", 0) };
@@ -290,6 +290,17 @@ fn a_file_that_cannot_be_written_closes_the_door_until_another_can() {
     std::fs::rename(&aside, desk.folder.path()).unwrap();
     desk.memory.tend().unwrap();
     assert_eq!(desk.offer(&desk.nonce(1, "nonce-after-repair", 0)), Remembered::Fresh);
+}
+
+#[test]
+fn what_was_closed_in_order_stays_closed() {
+    let desk = Desk::new();
+    desk.memory.close().unwrap();
+    let files = desk.files();
+    desk.memory.tend().unwrap();
+    assert_eq!(desk.files(), files, "tending opened it again");
+    let late = desk.nonce(1, "nonce-after-the-end", 0);
+    assert_eq!(desk.offer(&late), Remembered::Unavailable(Unavailable::Unwritable));
 }
 
 fn patch(path: &Path, at: u64, byte: u8) {
