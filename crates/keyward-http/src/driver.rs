@@ -31,6 +31,8 @@ pub(crate) struct Driver<H: Handler> {
     worker: Rc<Worker<H>>,
     watch: Rc<Watch>,
     started: bool,
+    /// What is to be written waits until the other tasks that are ready have had their turn.
+    deferred: bool,
 }
 
 /// The socket to the upstream.
@@ -54,7 +56,7 @@ impl<H: Handler> Driver<H> {
     pub(crate) fn new(worker: Rc<Worker<H>>, client: TcpStream, peer: Peer) -> Self {
         let watch = worker.watches.add();
         let connection = Connection::new(Rc::clone(&worker.core), peer);
-        Self { connection, client, upstream: Link::None, worker, watch, started: false }
+        Self { connection, client, upstream: Link::None, worker, watch, started: false, deferred: false }
     }
 
     fn drive(&mut self, context: &mut Context<'_>) -> Poll<()> {
@@ -66,8 +68,15 @@ impl<H: Handler> Driver<H> {
         self.follow_signals(context, now);
         let mut blocked = Blocked::default();
         let mut progress = Progress::default();
+        let flushes = std::mem::take(&mut self.deferred);
         while self.connection.over().is_none() {
             let mut moved = self.connect(context, &mut blocked, now);
+            if !flushes && (self.connection.wants_upstream_write() || self.connection.wants_write()) {
+                // First everybody reads, then everybody writes: whoever is written to is woken for many writes at once.
+                self.deferred = true;
+                context.waker().wake_by_ref();
+                break;
+            }
             moved |= self.write_upstream(context, &mut blocked, &mut progress, now);
             moved |= self.read_upstream(context, &mut blocked, &mut progress, now);
             moved |= self.write(context, &mut blocked, &mut progress, now);
