@@ -37,8 +37,8 @@ bench: ## Measure beside nginx and Envoy, one core each, and print a table (targ
 	@scripts/install-peers.sh
 	@$(CARGO) run --locked --release -p keyward-bench -- $(BENCH_ARGS)
 
-soak: ## The long runs: a million oracle decisions, ten thousand revocations, many kill -9
-	KEYWARD_SOAK=1 $(CARGO) test --locked --release --workspace -- --include-ignored
+soak: ## The long runs: a million oracle decisions, ten thousand revocations, 200 kill -9
+	KEYWARD_SOAK=1 KEYWARD_ORACLE_WORLDS=4096 $(CARGO) test --locked --release --workspace
 
 fuzz: ## Feed random bytes to every parser for a while (FUZZ_CASES of them each)
 	PROPTEST_CASES=$${FUZZ_CASES:-200000} $(CARGO) test --locked --release -p keyward-http -p keyward-access -p keyward-model -p keyward-api

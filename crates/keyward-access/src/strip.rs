@@ -2,23 +2,20 @@
 
 use std::borrow::Cow;
 
-use keyward_model::CredentialKind;
-
 use crate::authenticate::{is_app_code_name, query};
 use crate::snapshot::{ApiUsage, Part};
 use crate::{ApiEntry, Verified};
 
 /// Tells which parts of a request are (or could be) the credential of a caller, so that they do not reach the service.
 ///
-/// These are `Authorization`, every place where a caller granted on the API may present a key or token, and AppCodes
-/// where the API admits them; and, though they are no credentials, the fields in which claims of such a caller's tokens
+/// These are `Authorization`, every place where a caller granted on the API may present a key or token, and AppCodes,
+/// which the vendor's clients send in query parameters of their own names; and, though they are no credentials, the fields in which claims of such a caller's tokens
 /// are handed to the service, in any spelling. Where `anyone` is all that the API admits, nothing is taken for a credential.
 /// Says nothing about identity headers: `x-ca-*` and the like are the gateway's own to strip.
 #[derive(Clone, Copy, Debug)]
 pub struct Strip<'a> {
     /// Is anything taken for a credential?
     looks: bool,
-    app_codes: bool,
     usage: Option<&'a ApiUsage>,
     spared: Option<(Part, &'a str)>,
 }
@@ -29,7 +26,6 @@ impl<'a> Strip<'a> {
         let looks = !admits.is_anyone_alone();
         Self {
             looks,
-            app_codes: admits.contains(CredentialKind::AppCode),
             usage: usage.filter(|_| looks),
             spared: None,
         }
@@ -53,7 +49,7 @@ impl<'a> Strip<'a> {
 
     /// The query without its credentials; what stays is byte-identical. `None` where nothing stays.
     pub fn query<'q>(&self, query: &'q str) -> Option<Cow<'q, str>> {
-        if !self.looks_at_queries() {
+        if !self.looks {
             return Some(Cow::Borrowed(query));
         }
         let stays = |pair: &&str| !self.is_credential_pair(pair);
@@ -77,14 +73,9 @@ impl<'a> Strip<'a> {
         (!kept.is_empty()).then(|| Cow::Owned(kept.join(b"; ".as_slice())))
     }
 
-    fn looks_at_queries(&self) -> bool {
-        let places = self.usage.is_some_and(|usage| !usage.places(Part::Query).is_empty());
-        self.looks && (self.app_codes || places)
-    }
-
     fn is_credential_pair(&self, pair: &str) -> bool {
         let name = query::name_of(pair);
-        let ours = self.app_codes && is_app_code_name(&name)
+        let ours = is_app_code_name(&name)
             || self.usage.is_some_and(|usage| usage.place(Part::Query, &name).is_some());
         ours && self.spared != Some((Part::Query, &name))
     }

@@ -68,7 +68,6 @@ impl<'a> Collected<'a> {
             signatures: admits(CredentialKind::AppSignature),
             app_codes_in_header: admits(CredentialKind::AppCode) && settings.app_code_in.header,
             app_codes_in_query: admits(CredentialKind::AppCode) && settings.app_code_in.query,
-            app_codes: admits(CredentialKind::AppCode),
             usage: target.usage,
             collected: Collected::Nothing,
             signed: false,
@@ -89,7 +88,6 @@ struct Search<'a> {
     keys: bool,
     tokens: bool,
     signatures: bool,
-    app_codes: bool,
     app_codes_in_header: bool,
     app_codes_in_query: bool,
     usage: Option<&'a ApiUsage>,
@@ -174,12 +172,9 @@ impl<'a> Search<'a> {
 
     fn query(&mut self, query: Option<&'a str>) {
         let named = self.usage.filter(|usage| !usage.places(Part::Query).is_empty());
-        if named.is_none() && !self.app_codes {
-            return;
-        }
         for (name, value) in query.into_iter().flat_map(query::pairs) {
             let name = query::decode_name(name);
-            if self.app_codes && is_app_code_name(&name) {
+            if is_app_code_name(&name) {
                 if self.app_codes_in_query {
                     self.add(Collected::AppCode(AppCode { value: query::decode(value) }));
                 } else {
