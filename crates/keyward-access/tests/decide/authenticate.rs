@@ -150,7 +150,7 @@ fn kinds_that_are_not_admitted_are_ignored_and_alone_refused() {
         get("/orders").header("Authorization", &format!("APPCODE {CODE}")).refused(&keys),
         CredentialNotAdmitted
     );
-    assert_eq!(get("/orders?AppCode=x").refused(&keys), CredentialMissing);
+    assert_eq!(get("/orders?AppCode=x").refused(&keys), CredentialNotAdmitted);
     let signed = world(&[AppSignature]);
     for call in [
         get("/orders").bearer(ann),
