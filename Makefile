@@ -15,7 +15,7 @@ help: ## Show this list
 
 run: ## Build, then start a node with a demo world that can be called at once (Ctrl-C stops it)
 	@scripts/setup.sh run
-	@echo "Building Keyward (about four minutes the first time on two cores, seconds afterwards)…" >&2
+	@echo "Building Keyward (four to six minutes the first time on two cores, seconds afterwards)…" >&2
 	@$(CARGO) build --locked --profile quick -p keyward
 	@exec target/quick/keyward serve --demo --data $(DATA) --listen 127.0.0.1:8080 --admin 127.0.0.1:9080
 
