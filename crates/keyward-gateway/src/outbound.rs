@@ -10,11 +10,11 @@ use std::borrow::Cow;
 
 use keyward_access::{Permit, Snapshot, Strip, Target, Verified};
 use keyward_http::{Dropped, Endpoint, Head};
+use keyward_model::owned::{folded, is_aliased, is_owned, reads_as};
 use keyward_model::{AccountId, CallerKind, DenyReason, SystemParameterName, Timestamp};
 
 use crate::RequestId;
 use crate::forwarded::{ForwardedFields, Origin};
-use crate::owned::{folded, is_aliased, is_owned, reads_as};
 use crate::published::PublishedApi;
 use crate::query::Query;
 use crate::service::OwnCredential;
@@ -84,6 +84,10 @@ impl Outbound<'_> {
 
     fn push_query(&self, query: Option<&str>, out: &mut Vec<u8>) {
         let start = out.len();
+        if let Some(query) = query.filter(|_| self.api.in_query.is_empty()) {
+            out.push(b'?');
+            return out.extend_from_slice(query.as_bytes());
+        }
         if let Some(query) = query {
             Query(query).push_without(out, self.api.in_query.iter().map(|(_, name)| &**name));
         }
@@ -115,14 +119,22 @@ impl Outbound<'_> {
         }
     }
 
-    /// Is it a credential, or a field that only Keyward may set: anywhere, at this API, or for this service?
+    /// Is it a credential, or a field that only Keyward may set?
     fn is_taken_out(&self, name: &str) -> bool {
-        is_owned(name)
-            || self.api.owns_field(name)
-            || self.own.is_some_and(|own| reads_as(name, &own.name))
+        self.is_ours(name)
             || self.strip.header(name)
             // A credential goes in the spelling in which services may read its field, too.
             || (is_aliased(name) && self.strip.header(&folded(name)))
+    }
+
+    /// Is it a field that only Keyward may set: anywhere, at this API, or for this service?
+    fn is_ours(&self, name: &str) -> bool {
+        is_owned(name) || self.api.owns_field(name) || self.proves_us(name)
+    }
+
+    /// Does the service learn by this field that it is us who call?
+    fn proves_us(&self, name: &str) -> bool {
+        self.own.is_some_and(|own| reads_as(name, &own.name))
     }
 
     fn push_identity(&self, out: &mut Vec<u8>) {
@@ -138,7 +150,9 @@ impl Outbound<'_> {
         out.extend_from_slice(b"\r\nX-Keyward-Account: ");
         push_header_value(out, self.account_name(verified.caller.account()));
         out.extend_from_slice(b"\r\n");
-        for (name, value) in &verified.claims {
+        // Its claims are the caller's own words, which may be another account's.
+        let claims = verified.claims.iter().filter(|(name, _)| !self.is_ours(name.as_str()));
+        for (name, value) in claims {
             out.extend_from_slice(name.as_str().as_bytes());
             out.extend_from_slice(b": ");
             push_header_value(out, value);
@@ -151,7 +165,8 @@ impl Outbound<'_> {
     }
 
     fn push_parameters(&self, out: &mut Vec<u8>) {
-        for (parameter, name) in &self.api.in_fields {
+        let parameters = self.api.in_fields.iter().filter(|(_, name)| !self.proves_us(name));
+        for (parameter, name) in parameters {
             let Some(value) = self.value(*parameter) else { continue };
             match (*parameter, std::str::from_utf8(&value)) {
                 // As the client sent it: it has been a field's value before.
