@@ -1,7 +1,8 @@
 //! APIs: published interfaces.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use keyward_model::owned::folded;
 use keyward_model::{
     Admits, ApiKind, ApiSettings, ApiSpec, AppCodePlaces, BasePath, CredentialKind, HmacAlgorithm, Name,
     ParameterPlace, SignatureMode, SignaturePolicy, SignatureScheme, Stage, StageSpec, SystemParameter,
@@ -186,7 +187,7 @@ fn read_settings(fields: &crate::read::Fields<'_>) -> Option<ApiSettings> {
     let app_code_requires_tls = fields.or("app_code_requires_tls", true, flag);
     let stream_before_digest = fields.or("stream_before_digest", false, flag);
     let allowed_addresses = fields.or("allowed_addresses", Vec::new(), |item| item.list(text::network));
-    let system_parameters = fields.or("system_parameters", Vec::new(), |item| item.list(read_parameter));
+    let system_parameters = fields.or("system_parameters", Vec::new(), read_parameters);
     Some(ApiSettings {
         kind: kind?,
         description: description?,
@@ -286,6 +287,25 @@ fn read_signature(item: &Item<'_>) -> Option<SignaturePolicy> {
 fn read_app_code_places(item: &Item<'_>) -> Option<AppCodePlaces> {
     let places = item.list(|item| item.choice(&[("header", true), ("query", false)], &[]))?;
     Some(AppCodePlaces { header: places.contains(&true), query: places.contains(&false) })
+}
+
+/// Reads parameters, each with a place of its own: a service that finds two values in one cannot tell them apart.
+fn read_parameters(item: &Item<'_>) -> Option<Vec<SystemParameter>> {
+    let parameters = item.list(read_parameter)?;
+    let mut places = BTreeSet::new();
+    let distinct = parameters.iter().all(|parameter| {
+        places.insert(match &parameter.place {
+            ParameterPlace::Header(name) => ("header", folded(name.as_str())),
+            ParameterPlace::Query(name) => ("query", name.clone()),
+        })
+    });
+    if distinct {
+        Some(parameters)
+    } else {
+        item.wrong(
+            "hands two parameters over in one place; give each a header or a query parameter of its own",
+        )
+    }
 }
 
 fn read_parameter(item: &Item<'_>) -> Option<SystemParameter> {

@@ -1,6 +1,6 @@
 //! Small texts that several nouns share.
 
-use keyward_model::{HeaderName, IpNet, Name, Qualified, Timestamp};
+use keyward_model::{HeaderName, IpNet, Ipv4Net, Ipv6Net, Name, Qualified, Timestamp};
 
 use crate::read::{Item, parse};
 
@@ -32,12 +32,24 @@ pub(crate) fn network(item: &Item<'_>) -> Option<IpNet> {
     let network =
         text.parse::<IpNet>().ok().or_else(|| text.parse().ok().map(|ip: std::net::IpAddr| ip.into()));
     match network {
-        Some(network) if network.trunc() == network => Some(network),
+        Some(network) if network.trunc() == network => Some(canonical(network)),
         Some(network) => item.wrong(format_args!("`{text}` has host bits; write `{}`", network.trunc())),
         None => item.wrong(format_args!(
             "`{}` is not a network; write it like `10.0.0.0/8` or `2001:db8::/32`",
             text.escape_debug()
         )),
+    }
+}
+
+/// IPv4 in IPv6's clothes as what it is: the addresses that are compared with it are read so, too.
+fn canonical(network: IpNet) -> IpNet {
+    let mapped = |v6: Ipv6Net| {
+        let length = v6.prefix_len().checked_sub(96)?;
+        Ipv4Net::new(v6.network().to_ipv4_mapped()?, length).ok()
+    };
+    match network {
+        IpNet::V6(v6) => mapped(v6).map_or(network, IpNet::V4),
+        IpNet::V4(_) => network,
     }
 }
 

@@ -513,6 +513,11 @@ fn wrong_values_are_refused_where_they_stand() {
             "2:60 apis[0].system_parameters[0].name",
             "CaAppId",
         ),
+        (
+            "apis: [{name: a, admits: [jwt], system_parameters: [{name: CaAppId, to: {header: X-A}}, {name: CaStage, to: {header: x_a}}]}]",
+            "2:52 apis[0].system_parameters",
+            "in one place",
+        ),
         ("applications: [{name: a, key_pairs: []}]", "2:37 applications[0].key_pairs", "default pair"),
         (
             "applications: [{name: a, key_pairs: [{app_key: 'a b'}]}]",
@@ -590,6 +595,17 @@ fn wrong_values_are_refused_where_they_stand() {
     for (line, place_and_path, message) in wrong {
         one(&format!("version: 1\n{line}"), place_and_path, message);
     }
+}
+
+#[test]
+fn ipv4_networks_in_ipv6s_clothes_are_ipv4_networks() {
+    let world = parse(
+        "version: 1\ngateways: [{name: a, trusted_proxies: ['::ffff:192.0.2.7', '::ffff:10.0.0.0/104', '::/64']}]",
+    )
+    .unwrap();
+    let proxies: Vec<String> =
+        world.gateways[0].value.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(proxies, ["192.0.2.7/32", "10.0.0.0/8", "::/64"]);
 }
 
 #[test]

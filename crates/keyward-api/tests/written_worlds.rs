@@ -128,16 +128,18 @@ fn api() -> impl Strategy<Value = String> {
         Just("{\"path\":\"/\"}".to_owned()),
         Just("{\"method\":\"GET\",\"path\":\"/{id}/$$x\"}".to_owned())
     ];
-    let parameter = prop_oneof![
-        Just("{\"name\":\"CaAppId\",\"to\":{\"header\":\"X-A\"}}".to_owned()),
-        Just("{\"name\":\"CaStage\",\"to\":{\"query\":\"s\"}}".to_owned())
+    let parameters = [
+        "{\"name\":\"CaAppId\",\"to\":{\"header\":\"X-A\"}}",
+        "{\"name\":\"CaStage\",\"to\":{\"query\":\"s\"}}",
     ];
+    let parameters = proptest::sample::subsequence(parameters.to_vec(), 0..=2)
+        .prop_map(|parameters| format!("[{}]", parameters.join(",")));
     let first = (
         admits,
         maybe("stages", stages),
         maybe("signature", signature),
         maybe("operations", list(operation, 2)),
-        maybe("system_parameters", list(parameter, 2)),
+        maybe("system_parameters", parameters),
         maybe("gateways", list(string(name()), 2)),
     )
         .prop_map(|(admits, b, c, d, e, f)| format!(",\"admits\":{admits}{b}{c}{d}{e}{f}"));

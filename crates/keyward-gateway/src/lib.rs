@@ -14,7 +14,6 @@ mod handler;
 mod latest;
 mod metrics;
 mod outbound;
-mod owned;
 mod published;
 mod query;
 mod record;

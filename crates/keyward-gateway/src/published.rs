@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use keyward_access::{ApiEntry, Snapshot};
+use keyward_model::owned::{folded, reads_as};
 use keyward_model::{ApiId, ParameterPlace, SystemParameterName};
 
 use crate::metrics::{ApiCounters, CoreCounters};
-use crate::owned::{folded, reads_as};
 
 /// The APIs that a core has served, made ready once per change of their configuration.
 #[derive(Debug, Default)]

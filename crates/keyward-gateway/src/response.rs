@@ -1,9 +1,9 @@
 //! What comes back from a service: the fields of its answer, less those about its connection and those in our name.
 
 use keyward_http::{Dropped, ResponseHead};
+use keyward_model::owned::is_ours_in_answers;
 
 use crate::RequestId;
-use crate::owned::is_ours_in_answers;
 use crate::refusal::push_request_id;
 
 /// Appends the fields that go to the client. An answer without `X-Ca-Error-Code` is the service's own.

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 use keyward_http::{Endpoint, Timeouts};
+use keyward_model::owned::folded;
 use keyward_model::{DenyReason, Service, ServiceAuth, ServiceId, ServiceTimeouts};
-
-use crate::owned::folded;
 
 /// The services that a core has called, made ready once per change of their configuration.
 #[derive(Debug, Default)]

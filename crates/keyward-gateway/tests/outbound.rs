@@ -285,6 +285,31 @@ fn claims_are_set_by_tokens_alone() {
 }
 
 #[test]
+fn a_claim_says_nothing_that_is_ours_to_say() {
+    let header = |name: &str| ParameterPlace::Header(name.parse().unwrap());
+    let mut world = jwt_world(TokenPlace::default(), false);
+    let taken =
+        ["X-App-Id", "X_Stage", "X-Backend.Key", "True-Client-IP", "X-HTTP-Method-Override", "CaAppKey"];
+    world.jwt.as_mut().unwrap().settings.claims_to_headers.extend(
+        taken.iter().map(|name| ClaimToHeader { claim: "team".into(), header: name.parse().unwrap() }),
+    );
+    world.api.system_parameters = vec![
+        parameter(SystemParameterName::AppId, header("X-App-Id")),
+        parameter(SystemParameterName::Stage, header("X-Stage")),
+        parameter(SystemParameterName::ApiName, header("X-Backend-Key")),
+    ];
+    let (name, value) = ("X-Backend-Key".parse().unwrap(), Some(Plaintext::new("s3cret")));
+    world.service_auth = Some(ServiceAuth::Header { name, value });
+    let desk = Desk::new(world);
+    let bearer = format!("Bearer {}", token("evil"));
+    let sent = desk.call(&Ask::get("/orders").field("Authorization", &bearer)).unwrap();
+    assert_eq!(sent.fields.iter().filter(|(_, value)| value == "evil").count(), 1, "{sent:?}");
+    assert_eq!(sent.values("x-team"), ["evil"]);
+    assert_eq!(sent.values("x-stage"), ["RELEASE"]);
+    assert_eq!(sent.values("x-backend-key"), ["s3cret"], "each of ours is set once");
+}
+
+#[test]
 fn a_token_in_a_cookie_is_taken_out_alone() {
     let place = TokenPlace::Cookie { name: "session".into(), prefix: "".into() };
     let desk = Desk::new(jwt_world(place, false));

@@ -17,6 +17,7 @@ mod json;
 mod jwks;
 mod name;
 mod operation;
+pub mod owned;
 mod path;
 mod reason;
 mod revision;
@@ -45,4 +46,4 @@ pub use service::*;
 pub use time::*;
 pub use world::*;
 
-pub use ipnet::IpNet;
+pub use ipnet::{IpNet, Ipv4Net, Ipv6Net};

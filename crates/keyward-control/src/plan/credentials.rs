@@ -1,5 +1,6 @@
 //! Planning credentials: what is new, what changes, and that nothing belongs to two.
 
+use keyward_model::owned;
 use keyward_model::{
     AppKey, Caller, Credential, CredentialDigest, CredentialId, HeaderName, IdentityClaim, IdentityClaimSpec,
     JwkSet, JwtBinding, JwtKeySource, JwtSettings, JwtSpec, KeyPairSpec, Name, Noun, OpaqueSpec, Origin,
@@ -500,15 +501,15 @@ fn kept(proof: Proof, known: &Known) -> Made {
     }
 }
 
-/// Headers by which services learn who calls, or that the transport needs: never taken from a token.
+/// Headers by which services learn who calls, from where or what, or that the transport needs: never taken from a token.
 fn is_owned(name: &HeaderName) -> bool {
-    const FAMILIES: [&str; 4] = ["x-ca-", "x-consumer-", "x-mse-", "x-ssl-client-"];
-    let same_letters = name.as_str().replace(['_', '.'], "-");
+    let same_letters = owned::folded(name.as_str());
     let aliased = same_letters.parse::<HeaderName>().is_ok_and(|alias| alias.is_reserved());
     name.is_reserved()
         || aliased
-        || same_letters == "authorization"
-        || FAMILIES.iter().any(|family| same_letters.starts_with(family))
+        || owned::is_owned(name.as_str())
+        || &*same_letters == "authorization"
+        || same_letters.starts_with("x-mse-")
 }
 
 #[cfg(test)]
@@ -524,6 +525,10 @@ mod tests {
             "Authorization",
             "Host",
             "X-Consumer-Name",
+            "CaAppId",
+            "True-Client-IP",
+            "x_original.url",
+            "X-HTTP-Method-Override",
         ] {
             assert!(is_owned(&owned.parse().unwrap()), "{owned}");
         }

@@ -4,17 +4,17 @@
 //! frameworks fold them. A field that is Keyward's under any of these readings is taken out.
 
 /// A name, folded for good.
-pub(crate) fn folded(name: &str) -> Box<str> {
+pub fn folded(name: &str) -> Box<str> {
     name.bytes().map(|byte| char::from(fold(byte))).collect()
 }
 
 /// Is it `name` with a letter in another case, or with `_` or `.` for `-`? `folded` is a name that was folded.
-pub(crate) fn reads_as(name: &str, folded: &str) -> bool {
+pub fn reads_as(name: &str, folded: &str) -> bool {
     name.len() == folded.len() && starts_as(name.as_bytes(), folded.as_bytes())
 }
 
 /// May a service read it as another name than the one it is?
-pub(crate) fn is_aliased(name: &str) -> bool {
+pub fn is_aliased(name: &str) -> bool {
     name.bytes().any(|byte| matches!(byte, b'_' | b'.'))
 }
 
@@ -32,7 +32,7 @@ fn starts_as(name: &[u8], folded: &[u8]) -> bool {
 /// Is a field of this name never carried to a service, whichever API is called?
 ///
 /// Length and first letter tell nearly every name from these.
-pub(crate) fn is_owned(name: &str) -> bool {
+pub fn is_owned(name: &str) -> bool {
     let bytes = name.as_bytes();
     let Some(&first) = bytes.first() else { return false };
     match fold(first) {
@@ -99,7 +99,7 @@ const fn names_beginning_x(third: u8) -> &'static [&'static str] {
 }
 
 /// Is a field of a service's answer in Keyward's name, so that it may not come from a service?
-pub(crate) fn is_ours_in_answers(name: &str) -> bool {
+pub fn is_ours_in_answers(name: &str) -> bool {
     let name = name.as_bytes();
     matches!(name.first(), Some(b'x' | b'X'))
         && [&b"x-ca-request-id"[..], b"x-ca-error-", b"x-keyward-"].iter().any(|ours| starts_as(name, ours))
