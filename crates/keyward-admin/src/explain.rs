@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use keyward_api::{Answer, EXPLAIN_PARAMETERS, Explanation, List, NearMiss, Permitted, WHO_CAN_PARAMETERS};
+use keyward_api::{Answer, EXPLAIN_PARAMETERS, Explanation, NearMiss, Permitted, WHO_CAN_PARAMETERS, WhoCan};
 use keyward_control::{Ask, AskedCaller, ObjectRef};
 use keyward_model::{CallerKind, Name, Stage};
 
@@ -46,8 +46,9 @@ pub(crate) async fn explain(State(admin): State<Admin>, asked: Asked) -> Result<
 pub(crate) async fn who_can(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
     asked.only(WHO_CAN_PARAMETERS)?;
     let account = asked.account()?;
-    let (revision, callers) = admin.control().who_can(&asked.actor, ask(&admin, &asked, &account)?).await?;
-    let items = callers
+    let who = admin.control().who_can(&asked.actor, ask(&admin, &asked, &account)?).await?;
+    let items = who
+        .callers
         .into_iter()
         .map(|caller| Permitted {
             noun: caller.id.kind().noun().to_owned(),
@@ -57,7 +58,7 @@ pub(crate) async fn who_can(State(admin): State<Admin>, asked: Asked) -> Result<
             grant: caller.grant.to_string(),
         })
         .collect();
-    Ok(json(revision, &List { revision: revision.number, items, next: None }))
+    Ok(json(who.revision, &WhoCan { revision: who.revision.number, anyone: who.anyone, items }))
 }
 
 fn ask(admin: &Admin, asked: &Asked, account: &Name) -> Result<Ask, Refusal> {

@@ -696,6 +696,12 @@ async fn decisions_are_explained() {
     let who = fixture.call("GET", "/v1/who-can?api=orders").await;
     let names: Vec<_> =
         who.body["items"].as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap()).collect();
-    assert_eq!(names.len(), 2, "{}", who.text);
+    assert_eq!((names.len(), &who.body["anyone"]), (2, &json!(false)), "{}", who.text);
+    let open = json!({"name": "open", "base_path": "/open", "admits": ["anyone"], "stages": {"RELEASE": {"service": "origin"}}});
+    assert_eq!(fixture.json("POST", "/v1/apis", open).await.status, 201);
+    let who = fixture.call("GET", "/v1/who-can?api=open").await;
+    assert_eq!((&who.body["anyone"], &who.body["items"]), (&json!(true), &json!([])), "{}", who.text);
+    let elsewhere = fixture.call("GET", "/v1/who-can?api=open&stage=TEST").await;
+    assert_eq!(elsewhere.body["anyone"], json!(false), "{}", elsewhere.text);
     assert_eq!(fixture.call("GET", "/v1/explain?api=gone&application=shop").await.status, 404);
 }

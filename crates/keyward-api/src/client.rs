@@ -30,6 +30,16 @@ pub enum ClientError {
         /// What the network said.
         cause: String,
     },
+    /// Somebody was there, but no whole answer came: what was asked for may have been done.
+    #[error(
+        "the connection to {base} broke before the answer was here ({cause}), so what was asked for may have been done; look before you try again"
+    )]
+    Broken {
+        /// The admin address.
+        base: String,
+        /// What the network said.
+        cause: String,
+    },
     /// The node refused.
     #[error(transparent)]
     Refused(Box<Problem>),
@@ -130,9 +140,9 @@ impl Client {
         if let Some((media, body)) = call.body {
             request = request.header("content-type", media).body(body.into_owned());
         }
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let response = request.send().await.map_err(|error| self.no_answer(&error))?;
         let status = response.status();
-        let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
+        let body = response.bytes().await.map_err(|error| self.no_answer(&error))?;
         if status.is_success() {
             return Ok(body.to_vec());
         }
@@ -142,12 +152,17 @@ impl Client {
         }
     }
 
-    fn unreachable(&self, error: &reqwest::Error) -> ClientError {
+    fn no_answer(&self, error: &reqwest::Error) -> ClientError {
         let mut cause: &dyn std::error::Error = error;
         while let Some(inner) = cause.source() {
             cause = inner;
         }
-        ClientError::Unreachable { base: self.base.clone(), cause: cause.to_string() }
+        let (base, cause) = (self.base.clone(), cause.to_string());
+        if error.is_connect() {
+            ClientError::Unreachable { base, cause }
+        } else {
+            ClientError::Broken { base, cause }
+        }
     }
 
     fn unreadable(&self, what: impl std::fmt::Display) -> ClientError {

@@ -9,7 +9,7 @@ pub(crate) enum Dollars<'e> {
     World(&'e Environment<'e>),
     /// A request to the admin API: texts are literal; in secret values `$$` is a dollar sign, so that `$ref{…}`
     /// can be told from its plain text. There is no environment: the caller's is not here, and ours is none of
-    /// the caller's business.
+    /// the caller's business. So `${…}` is refused in a secret value: as it stands, everybody could guess it.
     Api,
 }
 
@@ -38,6 +38,11 @@ pub(crate) fn expand(text: &str, dollars: &Dollars<'_>) -> Result<String, String
             let (name, after) = after.split_once('}').unwrap_or(("", after));
             meant.push_str(&variable(name, environment)?);
             rest = after;
+        } else if after.starts_with('{') {
+            return Err(
+                "`${…}`: variables are put in by `keyward apply` alone; write `$${` for the plain text"
+                    .to_owned(),
+            );
         } else {
             meant.push('$');
             rest = after;
@@ -90,6 +95,12 @@ mod tests {
     fn references_are_refused_by_name() {
         assert!(world("Bearer $ref{orders_key}").unwrap_err().contains("`$ref{orders_key}`"));
         assert!(expand("$ref{k}", &Dollars::Api).is_err());
-        assert_eq!(expand("${HOME}$$", &Dollars::Api).unwrap(), "${HOME}$");
+    }
+
+    #[test]
+    fn a_variable_that_nobody_puts_in_is_no_secret() {
+        assert!(expand("${HOME}", &Dollars::Api).unwrap_err().contains("`keyward apply`"));
+        assert_eq!(expand("$${HOME}$$", &Dollars::Api).unwrap(), "${HOME}$");
+        assert_eq!(expand("a$b", &Dollars::Api).unwrap(), "a$b");
     }
 }

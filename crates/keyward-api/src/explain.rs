@@ -43,6 +43,17 @@ pub struct NearMiss {
     pub detail: String,
 }
 
+/// Who would be permitted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhoCan {
+    /// The revision that the answer rests on.
+    pub revision: u64,
+    /// Is everybody who presents nothing? So it is where the API admits anyone.
+    pub anyone: bool,
+    /// The callers that a grant permits it.
+    pub items: Vec<Permitted>,
+}
+
 /// A caller that would be permitted, and the grant it rests on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Permitted {

@@ -38,7 +38,7 @@ pub use applications::Application;
 pub use client::{Call, Client, ClientError, Resource};
 pub use consumers::{ApiKey, Consumer, Source};
 pub use credentials::{KeyPair, Opaque};
-pub use explain::{EXPLAIN_PARAMETERS, Explanation, NearMiss, Permitted, WHO_CAN_PARAMETERS};
+pub use explain::{EXPLAIN_PARAMETERS, Explanation, NearMiss, Permitted, WHO_CAN_PARAMETERS, WhoCan};
 pub use gateways::{Gateway, Limits};
 pub use grants::{Grant, Grantee};
 pub use groups::{Group, Member};

@@ -49,6 +49,17 @@ pub struct Explained {
     pub near_misses: Vec<(GrantId, DenyReason, String)>,
 }
 
+/// Who would be permitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WhoCan {
+    /// The configuration that it follows from.
+    pub revision: Revision,
+    /// Is everybody who presents nothing?
+    pub anyone: bool,
+    /// Whom a grant permits it, in id order.
+    pub callers: Vec<PermittedCaller>,
+}
+
 /// A caller that would be permitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PermittedCaller {
@@ -83,15 +94,11 @@ impl Control {
         })
     }
 
-    /// Everybody who would be permitted this, in id order. Reads every caller.
+    /// Everybody who would be permitted this. Reads every caller.
     ///
     /// # Errors
     /// Something that is named does not exist.
-    pub async fn who_can(
-        &self,
-        actor: &Actor,
-        ask: Ask,
-    ) -> Result<(Revision, Vec<PermittedCaller>), ControlError> {
+    pub async fn who_can(&self, actor: &Actor, ask: Ask) -> Result<WhoCan, ControlError> {
         let question = self.question(actor, ask, None, None).await?;
         let snapshot = self.snapshots().load_full();
         let permitted =
@@ -104,8 +111,9 @@ impl Control {
                     grant,
                 })
             });
-        let permitted = permitted.collect();
-        Ok((snapshot.revision(), permitted))
+        let callers = permitted.collect();
+        let anyone = keyward_access::explain(&snapshot, &question).decision == Ok(Basis::Anyone);
+        Ok(WhoCan { revision: snapshot.revision(), anyone, callers })
     }
 
     async fn asked_caller(

@@ -45,7 +45,7 @@ pub use consumers::{ConsumerView, Consumers};
 pub use control::{Control, ControlOptions};
 pub use credentials::{CredentialChange, CredentialView, Credentials, Revealed};
 pub use error::{ControlError, ErrorKind, Problem, User};
-pub use explain::{Ask, AskedCaller, Explained, PermittedCaller};
+pub use explain::{Ask, AskedCaller, Explained, PermittedCaller, WhoCan};
 pub use gateways::{GatewayView, Gateways};
 pub use grants::{GrantFilter, GrantView, Grants, Revoked};
 pub use groups::{GroupView, Groups};

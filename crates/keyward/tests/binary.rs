@@ -183,6 +183,9 @@ fn a_world_is_applied_exported_and_asked_about() {
     let who = served.json(&["who-can", "--api", "orders"]);
     assert_eq!(who["items"][0]["name"], "shop", "{who}");
     assert!(served.ok(&["who-can", "--api", "orders"]).starts_with("NOUN"));
+    let open = ["api", "create", "open", "--set", "admits=[anyone]", "--set", "base_path=/open"];
+    served.ok(&[&open[..], &["--set", "stages={RELEASE: {service: origin}}"]].concat());
+    assert!(served.ok(&["who-can", "--api", "open"]).contains("everybody who presents no credential"));
 }
 
 #[test]
@@ -371,6 +374,20 @@ fn a_command_without_a_node_says_what_to_do() {
         "start a node with `keyward serve`, name its data folder with --data, or set KEYWARD_ADMIN_TOKEN"
     ));
     assert!(run(Some("x")).contains("nothing answers at http://127.0.0.1:1"));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let hangs_up = std::thread::spawn(move || {
+        use std::io::Read as _;
+        let (mut stream, _) = listener.accept().unwrap();
+        assert_ne!(stream.read(&mut [0; 64]).unwrap(), 0);
+    });
+    let broken = keyward(folder.path())
+        .env("KEYWARD_ADMIN_TOKEN", "x")
+        .args(["app", "create", "a", "--admin", &address])
+        .output()
+        .unwrap();
+    hangs_up.join().unwrap();
+    assert!(String::from_utf8_lossy(&broken.stderr).contains("may have been done"));
     let served = Served::start(&[]);
     let wrong = keyward(folder.path())
         .env("KEYWARD_ADMIN_TOKEN", "x")

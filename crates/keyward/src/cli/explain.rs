@@ -1,7 +1,7 @@
 //! `keyward explain` and `keyward who-can`.
 
 use clap::Args;
-use keyward_api::{Answer, Call, Explanation, List, Permitted, Route};
+use keyward_api::{Answer, Call, Explanation, Permitted, Route};
 use keyward_model::DenyReason;
 
 use super::Outcome;
@@ -106,13 +106,15 @@ fn in_words(explanation: &Explanation) -> String {
 impl WhoCan {
     pub(crate) async fn run(self) -> Outcome {
         let call = self.what.call(Route::WhoCan);
-        let list: List<Permitted> = self.remote.client()?.send(call).await.map_err(failure)?;
-        show(self.remote.output, &list, |list| {
-            let rows = list.items.iter().map(|caller| {
+        let who: keyward_api::WhoCan = self.remote.client()?.send(call).await.map_err(failure)?;
+        show(self.remote.output, &who, |who| {
+            let rows = who.items.iter().map(|caller| {
                 let Permitted { noun, account, name, id, grant } = caller.clone();
                 [noun, account, name, id, grant]
             });
-            output::table(["noun", "account", "name", "id", "grant"], rows)
+            let table = output::table(["noun", "account", "name", "id", "grant"], rows);
+            let anyone = "everybody who presents no credential may call, too: the API admits `anyone`";
+            if who.anyone { format!("{table}\n\n{anyone}") } else { table }
         })
     }
 }

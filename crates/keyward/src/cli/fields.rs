@@ -74,14 +74,17 @@ fn set(object: &mut Object, path: &str, value: Value) {
 }
 
 fn yaml(text: &str, whole: &str) -> Result<Value, Failure> {
-    serde_saphyr::from_str(text)
-        .map_err(|error| Failure::usage(format!("`{whole}` has no YAML value: {error}")))
+    parse(text).map_err(|error| Failure::usage(format!("`{whole}` has no YAML value: {error}")))
+}
+
+/// YAML as world files are read: `yes` and `y` are texts.
+fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, serde_saphyr::Error> {
+    serde_saphyr::from_str_with_options(text, serde_saphyr::options! { strict_booleans: true })
 }
 
 fn read_object(path: &Path) -> Result<Object, Failure> {
     let text = read_text(path)?;
-    serde_saphyr::from_str(&text)
-        .map_err(|error| Failure::usage(format!("`{}` is no description: {error}", path.display())))
+    parse(&text).map_err(|error| Failure::usage(format!("`{}` is no description: {error}", path.display())))
 }
 
 /// The text of a file, or of standard input for `-`.
@@ -149,4 +152,18 @@ pub(crate) fn operation(text: &str) -> Value {
         None => Fields::default().put("path", Some(text)),
     };
     Value::Object(fields.done())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_once_were_booleans_are_texts() {
+        for word in ["y", "yes", "no", "on", "OFF"] {
+            assert_eq!(yaml(word, word).unwrap(), Value::from(word), "{word}");
+        }
+        assert_eq!(yaml("true", "").unwrap(), Value::from(true));
+        assert_eq!(yaml("[a, 7]", "").unwrap(), serde_json::json!(["a", 7]));
+    }
 }
