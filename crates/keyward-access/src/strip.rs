@@ -24,11 +24,7 @@ impl<'a> Strip<'a> {
     pub(crate) fn new(api: &ApiEntry, usage: Option<&'a ApiUsage>) -> Self {
         let admits = api.api.settings.admits;
         let looks = !admits.is_anyone_alone();
-        Self {
-            looks,
-            usage: usage.filter(|_| looks),
-            spared: None,
-        }
+        Self { looks, usage: usage.filter(|_| looks), spared: None }
     }
 
     /// The same, but for the credential of `verified` where it is to be forwarded.

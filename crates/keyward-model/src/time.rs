@@ -30,15 +30,29 @@ impl Timestamp {
 impl FromStr for Timestamp {
     type Err = ParseError;
 
-    /// RFC 3339, with any offset.
+    /// RFC 3339, with any offset. What is left of the year 9999 after the last moment that the calendar here
+    /// knows (`9999-12-30T22:00:00Z`) is that moment: such dates are written for "for ever".
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        text.parse::<jiff::Timestamp>().map(|at| Self(at.as_millisecond())).map_err(|_| {
-            ParseError::new(format!(
+        let at = text.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_millisecond);
+        match at.ok().or_else(|| is_after_the_last(text).then_some(LAST_MILLIS)) {
+            Some(millis) => Ok(Self(millis.min(LAST_MILLIS))),
+            None => Err(ParseError::new(format!(
                 "`{}` is not a point in time: write it like `2026-01-31T12:00:00Z`",
                 text.escape_debug()
-            ))
-        })
+            ))),
+        }
     }
+}
+
+/// 9999-12-30T22:00:00Z, which any offset leaves within the year 9999.
+const LAST_MILLIS: i64 = 253_402_207_200_000;
+
+/// Is it a moment between the last one and the end of the year 9999?
+fn is_after_the_last(text: &str) -> bool {
+    jiff::fmt::temporal::Pieces::parse(text).is_ok_and(|pieces| {
+        let is_moment = pieces.time().is_some() && pieces.to_numeric_offset().is_some();
+        is_moment && pieces.date() >= jiff::civil::date(9999, 12, 30)
+    })
 }
 
 impl fmt::Display for Timestamp {
@@ -121,5 +135,18 @@ mod tests {
         let noon: Timestamp = "2026-01-31T13:00:00+01:00".parse().unwrap();
         assert_eq!(noon.to_string(), "2026-01-31T12:00:00Z");
         assert!("yesterday".parse::<Timestamp>().is_err());
+    }
+
+    #[test]
+    fn the_end_of_the_year_9999_is_for_ever() {
+        let read = |text: &str| text.parse::<Timestamp>();
+        let last = read("9999-12-31T23:59:59Z").unwrap();
+        assert_eq!(read("9999-12-31T23:59:59.999+08:00").unwrap(), last);
+        assert_eq!(last.to_string(), "9999-12-30T22:00:00Z");
+        assert_eq!(read("9999-12-30T22:00:00.999Z").unwrap(), last);
+        assert!(read("9999-12-30T12:00:00Z").unwrap() < last);
+        for wrong in ["9999-12-31", "9999-12-31T23:59:59", "9999-12-32T00:00:00Z", "10000-01-01T00:00:00Z"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -88,6 +88,7 @@ impl Planner<'_> {
                     };
                     stages.insert(*stage, binding);
                 }
+                None if self.is_described_wrongly(Noun::Service, &spec.account, &described.service) => {}
                 None => {
                     let text = format!(
                         "there is no service `{}` in account `{}`: describe it under `services`, or name another",

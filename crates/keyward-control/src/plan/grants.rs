@@ -90,6 +90,11 @@ impl Planner<'_> {
     }
 
     fn grantee(&mut self, account: AccountId, spec: &GrantSpec, place: &Place) -> Option<Grantee> {
+        let described = match &spec.to {
+            GranteeSpec::Group(name) => Some((Noun::Group, &spec.account, name)),
+            GranteeSpec::ById(_) => None,
+            GranteeSpec::Named(kind, named) => Some((noun_of(*kind), &named.account, &named.name)),
+        };
         let (found, text) = match &spec.to {
             GranteeSpec::Group(name) => (
                 self.existing.groups.find(&(account, name.clone())).map(|id| Grantee::Group(*id)),
@@ -117,7 +122,9 @@ impl Planner<'_> {
                 )
             }
         };
-        if found.is_none() {
+        let wrongly =
+            described.is_some_and(|(noun, account, name)| self.is_described_wrongly(noun, account, name));
+        if found.is_none() && !wrongly {
             self.problem(ErrorKind::NotFound, "grantee_unknown", within(place, "to"), text);
         }
         found
@@ -126,7 +133,7 @@ impl Planner<'_> {
     fn granted_api(&mut self, account: AccountId, spec: &GrantSpec, place: &Place) -> Option<Api> {
         let found = self.existing.apis.find(&(account, spec.api.clone()));
         let found = found.and_then(|id| self.existing.apis.get(id)).cloned();
-        if found.is_none() {
+        if found.is_none() && !self.is_described_wrongly(Noun::Api, &spec.account, &spec.api) {
             let text = format!(
                 "there is no API `{}` in account `{}`: only an API's own account gives grants on it",
                 spec.api, spec.account

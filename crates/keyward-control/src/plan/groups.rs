@@ -57,6 +57,9 @@ impl Planner<'_> {
         for (at, member) in spec.members.iter().enumerate() {
             match self.existing.callers.find(&(account, member.kind, member.name.clone())) {
                 Some(id) => members.push(*id),
+                None if self.is_described_wrongly(noun_of(member.kind), &spec.account, &member.name) => {
+                    all_known = false;
+                }
                 None => {
                     all_known = false;
                     let noun = noun_of(member.kind).singular();

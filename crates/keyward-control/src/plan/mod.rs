@@ -231,14 +231,19 @@ impl Planner<'_> {
 
     /// Is this the first entry of this name? If not, that is a problem.
     fn first_of_its_name(&mut self, noun: Noun, key: String, place: &Place) -> bool {
-        match self.seen.insert((noun, key), place.clone()) {
-            None => true,
-            Some(first) => {
-                let text = format!("this {} stands here twice; first at `{}`", noun.singular(), first.path);
-                self.invalid("duplicate", place.clone(), text);
-                false
-            }
-        }
+        let key = (noun, key);
+        let Some(first) = self.seen.get(&key) else {
+            self.seen.insert(key, place.clone());
+            return true;
+        };
+        let text = format!("this {} stands here twice; first at `{}`", noun.singular(), first.path);
+        self.invalid("duplicate", place.clone(), text);
+        false
+    }
+
+    /// Does the file describe it, with a mistake that is told at its own place? Then it is not missing.
+    fn is_described_wrongly(&self, noun: Noun, account: &Name, name: &Name) -> bool {
+        !self.problems.is_empty() && self.seen.contains_key(&(noun, format!("{account}/{name}")))
     }
 
     /// May what is new have this name, or what exists take it?

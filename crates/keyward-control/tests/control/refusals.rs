@@ -223,6 +223,28 @@ applications:
         &[("applications[0].name", "name_like_id"), ("applications[2]", "duplicate")],
     )
     .await;
+    refused(
+        r#"
+services: [{name: loose, endpoints: ["http://127.0.0.1:9"], auth: {header: {name: x-key}}}]
+apis:
+  - {name: loose, base_path: /loose, admits: [api_key], stages: {RELEASE: {service: loose}}}
+consumers: [{name: keyless, jwt: {}}]
+groups: [{name: half, members: [keyless]}]
+grants:
+  - {to: {consumer: keyless}, api: loose}
+  - {to: {group: half}, api: loose}
+  - {to: {consumer: nobody}, api: loose}
+"#,
+        &[
+            ("services[0].auth.header.value", "secret_missing"),
+            ("consumers[0].jwt.jwks", "secret_missing"),
+            ("grants[2].to", "grantee_unknown"),
+        ],
+    )
+    .await;
+    let thrice = "applications: [{name: twin}, {name: twin}, {name: twin}]";
+    let error = Node::new().await.apply(thrice).await.unwrap_err().to_string();
+    assert_eq!(error.matches("first at `applications[0]`").count(), 2, "{error}");
 }
 
 #[tokio::test]
