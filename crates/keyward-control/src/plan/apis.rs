@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use keyward_model::{
-    AccountId, Api, ApiId, ApiSpec, GatewayId, Located, Name, Noun, Place, Stage, StageBinding,
+    AccountId, Api, ApiId, ApiSpec, GatewayId, Located, Name, Noun, Place, Segment, Stage, StageBinding,
 };
 use keyward_store::{Record, RecordId};
 
@@ -111,6 +111,18 @@ impl Planner<'_> {
         if spec.stages.is_empty() {
             let text = "the API has no stage, so nothing answers to it";
             self.warn(Noun::Api, "no_stage", within(place, "stages"), text);
+        }
+        let is_star = |segment: &Segment| matches!(segment, Segment::Literal(text) if &**text == "*");
+        for (at, operation) in spec.settings.operations.iter().enumerate() {
+            if operation.path.segments().iter().any(is_star) {
+                let text = "`*` stands for itself: `{name}` is any one segment, and without operations every path is one";
+                self.warn(
+                    Noun::Api,
+                    "star_is_literal",
+                    within(place, &format!("operations[{at}].path")),
+                    text,
+                );
+            }
         }
     }
 }

@@ -299,6 +299,20 @@ applications:
 }
 
 #[tokio::test]
+async fn a_star_that_other_gateways_take_for_any_path_is_taken_with_a_warning() {
+    let node = Node::new().await;
+    let operations = "operations: [{path: /}, {path: '/a/*'}, {path: '/a*'}]";
+    let stages = "stages: {RELEASE: {service: s}}";
+    let world = format!(
+        "services: [{{name: s, endpoints: ['http://127.0.0.1:9']}}]\napis: [{{name: a, base_path: /a, admits: [jwt], {stages}, {operations}}}]"
+    );
+    let applied = node.apply(&world).await.unwrap();
+    let warned: Vec<_> =
+        applied.warnings.iter().map(|warning| (warning.code, warning.place.path.as_str())).collect();
+    assert_eq!(warned, [("star_is_literal", "apis[0].operations[1].path")]);
+}
+
+#[tokio::test]
 async fn a_point_that_is_not_on_its_curve_is_refused_before_it_is_kept_jwk_008() {
     let node = Node::new().await;
     let off = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY";
