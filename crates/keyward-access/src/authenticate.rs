@@ -7,8 +7,8 @@ mod token;
 
 use keyward_model::{CredentialKind, DenyReason, Timestamp};
 
-pub(crate) use self::collect::is_app_code_name;
 use self::collect::{AppCode, Collected, Slot};
+pub(crate) use self::collect::{is_app_code_name, may_hold_app_code};
 use crate::jwt::TokenMemory;
 use crate::snapshot::ProofEntry;
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::authenticate::{is_app_code_name, query};
+use crate::authenticate::{is_app_code_name, may_hold_app_code, query};
 use crate::snapshot::{ApiUsage, Part};
 use crate::{ApiEntry, Verified};
 
@@ -45,7 +45,8 @@ impl<'a> Strip<'a> {
 
     /// The query without its credentials; what stays is byte-identical. `None` where nothing stays.
     pub fn query<'q>(&self, query: &'q str) -> Option<Cow<'q, str>> {
-        if !self.looks {
+        let named = self.usage.is_some_and(|usage| !usage.places(Part::Query).is_empty());
+        if !self.looks || (!named && !may_hold_app_code(query)) {
             return Some(Cow::Borrowed(query));
         }
         let stays = |pair: &&str| !self.is_credential_pair(pair);

@@ -172,6 +172,9 @@ impl<'a> Search<'a> {
 
     fn query(&mut self, query: Option<&'a str>) {
         let named = self.usage.filter(|usage| !usage.places(Part::Query).is_empty());
+        if named.is_none() && !query.is_some_and(may_hold_app_code) {
+            return;
+        }
         for (name, value) in query.into_iter().flat_map(query::pairs) {
             let name = query::decode_name(name);
             if is_app_code_name(&name) {
@@ -263,6 +266,12 @@ pub(crate) fn is_app_code_name(name: &str) -> bool {
     name.len() == 7 && matches!(name, "AppCode" | "appcode" | "appCode" | "APPCODE" | "APPCode")
 }
 
+/// Every spelling ends in the same three letters, unless they are escaped: hardly any other query has them.
+pub(crate) fn may_hold_app_code(query: &str) -> bool {
+    query.bytes().any(|byte| byte == b'%')
+        || query.as_bytes().windows(3).any(|letters| matches!(letters, b"ode" | b"ODE"))
+}
+
 fn takes_token(place: &Place, value: &[u8]) -> bool {
     place.prefixes().any(|prefix| without_prefix(prefix, value).is_some())
 }
@@ -286,4 +295,18 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
 fn is_hmac(value: &[u8]) -> bool {
     let follows = matches!(value.get(4), None | Some(b' ' | b'\t'));
     follows && value.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"hmac"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_app_code_parameter_is_looked_for() {
+        for name in ["AppCode", "appcode", "appCode", "APPCODE", "APPCode"] {
+            assert!(is_app_code_name(name) && may_hold_app_code(&format!("a=1&{name}=x")), "{name}");
+        }
+        assert!(may_hold_app_code("%41ppCod%65=x"));
+        assert!(!may_hold_app_code("expand=lines&currency=EUR") && !may_hold_app_code(""));
+    }
 }
