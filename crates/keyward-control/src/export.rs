@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use keyward_model::{AccountId, CallerKind, Name, Noun, World};
+use keyward_model::{AccountId, CallerId, CallerKind, JwtKeySource, JwtSpec, Name, Noun, Proof, World};
 use keyward_store::{CallerFilter, GrantsOf, ListPage, Stored};
 
 use crate::apis::ApiObject;
@@ -118,7 +118,12 @@ async fn export_callers(
                     world.applications.push(alone(spec));
                 }
                 CallerKind::Consumer => {
-                    world.consumers.push(alone(ConsumerObject::view(gather, caller).await?.spec));
+                    let id = caller.object.id;
+                    let mut spec = ConsumerObject::view(gather, caller).await?.spec;
+                    if let Some(jwt) = &mut spec.jwt {
+                        write_public_keys(gather, id, jwt).await?;
+                    }
+                    world.consumers.push(alone(spec));
                 }
             }
         }
@@ -126,6 +131,24 @@ async fn export_callers(
             return Ok(());
         }
     }
+}
+
+/// Keys that only verify are no secret: without them, the consumer could not be described anywhere else.
+async fn write_public_keys(
+    gather: &mut Gather<'_>,
+    consumer: CallerId,
+    jwt: &mut JwtSpec,
+) -> Result<(), ControlError> {
+    let rows = gather.reads.credentials_of(&[consumer]).await?;
+    let Some(row) = rows.iter().find(|row| row.object.kind == "jwt") else { return Ok(()) };
+    // What does not open was told when it was loaded; described without keys, it stays what it is.
+    let opened = gather.reads.open(&row.object).map(|record| record.credential.proof);
+    if let Ok(Proof::Jwt(binding)) = opened
+        && !binding.jwks.holds_secrets()
+    {
+        jwt.keys = JwtKeySource::Given(binding.jwks);
+    }
+    Ok(())
 }
 
 /// Those that are not revoked: a world describes what should be.

@@ -45,6 +45,30 @@ grants:
     assert_eq!(applied.revision.number, before);
 }
 
+/// Keys that only verify are part of what is described, so an export is enough to describe it anew elsewhere.
+#[tokio::test]
+async fn public_keys_are_exported_and_apply_to_a_fresh_node() {
+    let node = Node::with(
+        r#"
+consumers:
+  - name: tokens
+    jwt:
+      jwks: '{"keys":[{"kty":"EC","crv":"P-256","kid":"e1","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}'
+      identity_claim: {name: sub, value: tokens}
+"#,
+    )
+    .await;
+    let exported = node.control.export(&OPERATOR, Vec::new()).await.unwrap();
+    let text = keyward_api::write_yaml(&exported).unwrap();
+    assert!(text.contains("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"), "{text}");
+    for target in [&node, &Node::with("").await] {
+        let read = keyward_api::WorldFile::parse(&text, &|_| None).unwrap().world;
+        target.control.apply(&OPERATOR, read, keyward_control::ApplyOptions::default()).await.unwrap();
+        let again = target.control.export(&OPERATOR, Vec::new()).await.unwrap();
+        assert_eq!(keyward_api::write_yaml(&again).unwrap(), text);
+    }
+}
+
 #[tokio::test]
 async fn one_account_can_be_exported_and_a_wrong_one_is_named() {
     let node =
