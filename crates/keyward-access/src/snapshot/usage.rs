@@ -1,6 +1,6 @@
 //! Where the callers that are granted on an API present their credentials: the union, with counts.
 
-use keyward_model::{AccountId, ApiId, CredentialKind, KeySource, TokenPlace};
+use keyward_model::{AccountId, ApiId, CredentialKind, KeySource, TokenPlace, owned};
 
 use super::entry::{CallerEntry, ProofEntry};
 use super::shards::Keyed;
@@ -41,7 +41,7 @@ impl Feature {
                 features.push(Self::Token(part, name.into(), prefix.into()));
                 features.push(Self::Identity(caller.account, jwt.identity.name.clone()));
                 let fields = jwt.settings.claims_to_headers.iter().map(|claim| claim.header.as_str());
-                features.extend(fields.map(|name| Self::ClaimField(name.bytes().map(folded).collect())));
+                features.extend(fields.map(|name| Self::ClaimField(owned::folded(name))));
             }
         }
         features
@@ -122,7 +122,7 @@ impl ApiUsage {
 
     /// Is a claim of some caller's tokens handed to the service in a field of this name, as services may read it?
     pub(crate) fn is_claim_field(&self, name: &str) -> bool {
-        self.claim_fields.iter().any(|(field, _)| field.chars().eq(name.bytes().map(folded)))
+        self.claim_fields.iter().any(|(field, _)| owned::reads_as(name, field))
     }
 
     /// By which claims tokens of partners name them, and in which accounts.
@@ -170,14 +170,6 @@ impl ApiUsage {
         if place.keys == 0 && place.tokens.is_empty() {
             places.remove(at);
         }
-    }
-}
-
-/// Frameworks that hand fields on as variables take `_` and `.` for `-`, and ignore case.
-fn folded(byte: u8) -> char {
-    match byte {
-        b'_' | b'.' => '-',
-        other => char::from(other.to_ascii_lowercase()),
     }
 }
 
