@@ -21,7 +21,10 @@ use crate::seal::{SealError, Sealer};
 use crate::{Quarantined, Store, StoreError};
 
 /// The steps from an empty SQLite file to the tables of this version. The postgres folder has the same steps.
-const SQLITE_STEPS: [(i64, &str, &str); 1] = [(1, "first", include_str!("migrations/sqlite/0001_first.sql"))];
+const SQLITE_STEPS: [(i64, &str, &str); 2] = [
+    (1, "first", include_str!("migrations/sqlite/0001_first.sql")),
+    (2, "operators and nodes", include_str!("migrations/sqlite/0002_operators_and_nodes.sql")),
+];
 
 /// Connections that read beside the one that writes.
 const READERS: u32 = 4;

@@ -1,0 +1,127 @@
+-- Operators, several nodes, and what is known of use. The same steps stand in the postgres folder.
+
+ALTER TABLE accounts ADD COLUMN grant_validity_max_s BIGINT;
+
+-- Of a rotation: the first credential of the line, kept by all that follow it.
+ALTER TABLE credentials ADD COLUMN lineage TEXT;
+
+ALTER TABLE grants ADD COLUMN granted_by TEXT NOT NULL DEFAULT '';
+ALTER TABLE grants ADD COLUMN last_used BIGINT;
+
+-- Who operates. The password is an argon2id PHC string; absent: no sign-in by password.
+CREATE TABLE operators (
+    id TEXT NOT NULL PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    description TEXT NOT NULL,
+    enabled BIGINT NOT NULL,
+    password TEXT,
+    revision BIGINT NOT NULL,
+    created BIGINT NOT NULL,
+    changed BIGINT NOT NULL
+);
+
+-- What an operator may do where; an empty account is everywhere.
+CREATE TABLE operator_roles (
+    operator TEXT NOT NULL REFERENCES operators (id),
+    account TEXT NOT NULL,
+    role TEXT NOT NULL,
+    PRIMARY KEY (operator, account)
+);
+CREATE INDEX operator_roles_by_account ON operator_roles (account);
+
+-- Who an operator is at an OpenID provider.
+CREATE TABLE operator_identities (
+    issuer TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    operator TEXT NOT NULL REFERENCES operators (id),
+    PRIMARY KEY (issuer, subject)
+);
+CREATE INDEX operator_identities_by_operator ON operator_identities (operator);
+
+-- Tokens of operators, by keyed digest. `scope` narrows what the operator may do: JSON.
+CREATE TABLE operator_tokens (
+    id TEXT NOT NULL PRIMARY KEY,
+    operator TEXT NOT NULL REFERENCES operators (id),
+    name TEXT NOT NULL,
+    digest BLOB NOT NULL UNIQUE,
+    hint TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    valid_until BIGINT NOT NULL,
+    last_used BIGINT,
+    revision BIGINT NOT NULL,
+    created BIGINT NOT NULL,
+    changed BIGINT NOT NULL
+);
+CREATE INDEX operator_tokens_by_operator ON operator_tokens (operator);
+
+-- Signed-in browsers, by keyed digest of their cookie. Neither revision nor audit.
+CREATE TABLE operator_sessions (
+    digest BLOB NOT NULL PRIMARY KEY,
+    operator TEXT NOT NULL REFERENCES operators (id),
+    csrf TEXT NOT NULL,
+    created BIGINT NOT NULL,
+    last_seen BIGINT NOT NULL,
+    valid_until BIGINT NOT NULL
+);
+CREATE INDEX operator_sessions_by_operator ON operator_sessions (operator);
+
+-- The one-time way in of a store without operators.
+CREATE TABLE bootstrap (
+    only_row BIGINT NOT NULL PRIMARY KEY CHECK (only_row = 1),
+    digest BLOB NOT NULL,
+    valid_until BIGINT NOT NULL
+);
+
+-- Nodes that follow this store, and the revision that each has applied.
+CREATE TABLE nodes (
+    id TEXT NOT NULL PRIMARY KEY,
+    name TEXT NOT NULL,
+    gateway TEXT NOT NULL,
+    version TEXT NOT NULL,
+    admin TEXT NOT NULL,
+    started BIGINT NOT NULL,
+    last_seen BIGINT NOT NULL,
+    revision BIGINT NOT NULL
+);
+
+-- Answers to writes with an Idempotency-Key, kept for a day, sealed.
+CREATE TABLE idempotency (
+    scope TEXT NOT NULL,
+    idempotency_key TEXT NOT NULL,
+    body_digest BLOB NOT NULL,
+    answer BLOB NOT NULL,
+    created BIGINT NOT NULL,
+    PRIMARY KEY (scope, idempotency_key)
+);
+CREATE INDEX idempotency_by_age ON idempotency (created);
+
+-- Calls per day (UTC, days since 1970), caller, API and outcome (empty: passed; else the reason).
+CREATE TABLE usage_days (
+    day BIGINT NOT NULL,
+    caller TEXT NOT NULL,
+    api TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    calls BIGINT NOT NULL,
+    last BIGINT NOT NULL,
+    PRIMARY KEY (day, caller, api, reason)
+);
+CREATE INDEX usage_days_by_api ON usage_days (api, day);
+CREATE INDEX usage_days_by_caller ON usage_days (caller, day);
+
+-- Key sets fetched from the address that a consumer names.
+CREATE TABLE fetched_key_sets (
+    url TEXT NOT NULL PRIMARY KEY,
+    document TEXT NOT NULL,
+    fetched BIGINT NOT NULL
+);
+
+-- Pages of long lists begin where the one before ended.
+CREATE INDEX callers_by_kind ON callers (kind, id);
+CREATE INDEX callers_by_account ON callers (account, kind, id);
+CREATE INDEX callers_by_kind_name ON callers (kind, name, id);
+CREATE INDEX grants_by_account ON grants (account, id);
+CREATE INDEX credentials_by_account ON credentials (account, id);
+CREATE INDEX credentials_by_until ON credentials (valid_until) WHERE valid_until IS NOT NULL;
+CREATE INDEX credentials_by_lineage ON credentials (lineage) WHERE lineage IS NOT NULL;
+CREATE INDEX audit_by_account ON audit (account, seq);
+CREATE INDEX audit_by_actor ON audit (actor, seq);
