@@ -209,6 +209,7 @@ fn account() -> SnapshotUpdate {
         description: String::new(),
         enabled: true,
         reveal: true,
+        grant_validity_max_s: None,
     })
 }
 

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use keyward_api::{Described as _, Revoked, Stored};
-use keyward_control::{GrantFilter, GrantView, ObjectRef};
+use keyward_control::{GrantFilter, GrantState, GrantView, ObjectRef};
 use keyward_model::{CallerId, CallerKind, GrantId, GrantSpec, Name, ValidityState};
 
 use crate::Admin;
@@ -12,17 +12,33 @@ use crate::listing;
 use crate::refusal::Refusal;
 use crate::request::{Asked, Description, JsonBody};
 
-const LIST: &[&str] =
-    &["api", "application", "consumer", "account", "caller_account", "revoked", "after", "limit"];
+const LIST: &[&str] = &[
+    "api",
+    "application",
+    "consumer",
+    "group",
+    "account",
+    "caller_account",
+    "state",
+    "revoked",
+    "after",
+    "limit",
+];
 
 /// Lists grants: all, those on an API, those for a caller.
 pub(crate) async fn list(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
     asked.only(LIST)?;
     let account = asked.account()?;
     let api = asked.get("api").map(|text| ObjectRef::parse(text, &account));
+    let group = asked.get("group").map(|text| ObjectRef::parse(text, &account));
+    let named = ["api", "application", "consumer", "group"].iter().any(|name| asked.get(name).is_some());
     let filter = GrantFilter {
         api: api.transpose().map_err(|error| Refusal::parameter("api", error))?,
         caller: caller(&admin, &asked, &account).await?,
+        group: group.transpose().map_err(|error| Refusal::parameter("group", error))?,
+        // Beside a name the account says where the name is looked up; alone it narrows the list.
+        account: if named { None } else { asked.parsed("account")? },
+        state: state(&asked)?,
         revoked: asked.flag("revoked")?,
         after: asked.get("after").map(ToOwned::to_owned),
         limit: listing::limit(&asked)?,
@@ -30,6 +46,20 @@ pub(crate) async fn list(State(admin): State<Admin>, asked: Asked) -> Result<Res
     let revision = admin.control().revision();
     let grants = admin.control().grants().list(&asked.actor, filter).await?;
     Ok(page(revision, grants, shown))
+}
+
+fn state(asked: &Asked) -> Result<Option<GrantState>, Refusal> {
+    Ok(match asked.get("state") {
+        None => None,
+        Some("not_yet") => Some(GrantState::NotYet),
+        Some("in_effect") => Some(GrantState::InEffect),
+        Some("expired") => Some(GrantState::Expired),
+        Some("revoked") => Some(GrantState::Revoked),
+        Some(_) => {
+            let text = "must be not_yet, in_effect, expired or revoked";
+            return Err(Refusal::parameter("state", text));
+        }
+    })
 }
 
 /// The caller whose grants are asked for. An application and a consumer may share a name, so the id is looked up.

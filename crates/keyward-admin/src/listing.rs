@@ -1,12 +1,12 @@
 //! The query parameters of lists.
 
-use keyward_control::ListFilter;
+use keyward_control::{ListFilter, Order};
 
 use crate::refusal::Refusal;
 use crate::request::Asked;
 
 /// The parameters of every list.
-pub(crate) const LIST: &[&str] = &["account", "name", "tag", "after", "limit"];
+pub(crate) const LIST: &[&str] = &["account", "name", "tag", "app_key", "state", "sort", "after", "limit"];
 
 /// Most items in one page.
 const PAGE_MAX: u32 = 1_000;
@@ -19,9 +19,33 @@ pub(crate) fn filter(asked: &Asked) -> Result<ListFilter, Refusal> {
         account: asked.parsed("account")?,
         name_contains: asked.get("name").map(ToOwned::to_owned),
         tag: tag.map(|(name, value)| (name.to_owned(), value.to_owned())),
+        app_key: asked.parsed("app_key")?,
+        enabled: enabled(asked)?,
+        order: order(asked)?,
         after: asked.get("after").map(ToOwned::to_owned),
         limit: limit(asked)?,
     })
+}
+
+fn enabled(asked: &Asked) -> Result<Option<bool>, Refusal> {
+    match asked.get("state") {
+        None => Ok(None),
+        Some("enabled") => Ok(Some(true)),
+        Some("disabled") => Ok(Some(false)),
+        Some(_) => Err(Refusal::parameter("state", "must be enabled or disabled")),
+    }
+}
+
+/// `sort=name`, `sort=created`; with a `-` before it the last first.
+fn order(asked: &Asked) -> Result<Order, Refusal> {
+    let text = asked.get("sort").unwrap_or("created");
+    let (descending, by) = text.strip_prefix('-').map_or((false, text), |by| (true, by));
+    let by_name = match by {
+        "name" => true,
+        "created" => false,
+        _ => return Err(Refusal::parameter("sort", "must be created, -created, name or -name")),
+    };
+    Ok(Order { by_name, descending })
 }
 
 fn tag_wrong() -> Refusal {

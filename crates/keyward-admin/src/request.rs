@@ -113,7 +113,12 @@ impl Asked {
     /// The object of the path, by id or by name.
     pub(crate) fn object<I: FromStr>(&self) -> Result<ObjectRef<I>, Refusal> {
         let account = self.account()?;
-        ObjectRef::parse(self.segment("id"), &account).map_err(|error| Refusal::parameter("id", error))
+        let of = ObjectRef::parse(self.segment("id"), &account);
+        Ok(match of.map_err(|error| Refusal::parameter("id", error))? {
+            // An id says it all; an account beside it must be the right one.
+            ObjectRef::Id(id) if self.get("account").is_some() => ObjectRef::IdIn(id, account),
+            of => of,
+        })
     }
 
     /// The ETag that the object must have, if the request names one.

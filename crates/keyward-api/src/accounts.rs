@@ -18,10 +18,19 @@ pub struct Account {
     pub enabled: bool,
     /// May secrets be shown again?
     pub reveal: bool,
+    /// The longest validity of a grant that it gives, in seconds; absent: no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant_validity_max_s: Option<u64>,
 }
 
-const SHAPE: Shape =
-    Shape { noun: "an account", allowed: &["name", "description", "enabled", "reveal"], later: &[] };
+/// The longest bound on validities: a hundred years, in seconds.
+const VALIDITY_MAX_S: u64 = 100 * 366 * 86_400;
+
+const SHAPE: Shape = Shape {
+    noun: "an account",
+    allowed: &["name", "description", "enabled", "reveal", "grant_validity_max_s"],
+    later: &[],
+};
 
 pub(crate) fn read(item: &Item<'_>) -> Option<AccountSpec> {
     let fields = item.fields(&SHAPE)?;
@@ -29,7 +38,14 @@ pub(crate) fn read(item: &Item<'_>) -> Option<AccountSpec> {
     let description = fields.or("description", String::new(), |item| item.prose(DESCRIPTION_MAX));
     let enabled = fields.or("enabled", true, flag);
     let reveal = fields.or("reveal", true, flag);
-    Some(AccountSpec { name: name?, description: description?, enabled: enabled?, reveal: reveal? })
+    let max_s = fields.optional("grant_validity_max_s", |item| item.number(1..=VALIDITY_MAX_S));
+    Some(AccountSpec {
+        name: name?,
+        description: description?,
+        enabled: enabled?,
+        reveal: reveal?,
+        grant_validity_max_s: max_s?,
+    })
 }
 
 impl From<&AccountSpec> for Account {
@@ -39,6 +55,7 @@ impl From<&AccountSpec> for Account {
             description: spec.description.clone(),
             enabled: spec.enabled,
             reveal: spec.reveal,
+            grant_validity_max_s: spec.grant_validity_max_s,
         }
     }
 }

@@ -1,56 +1,6 @@
 //! The one route table, from which the router and the client come.
 
-/// What is done with a noun. Roles will be granted by these words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Action {
-    /// See many.
-    List,
-    /// Make one.
-    Create,
-    /// See one.
-    Show,
-    /// Change one.
-    Change,
-    /// Delete one.
-    Delete,
-    /// Let it take effect.
-    Enable,
-    /// Let it take no effect.
-    Disable,
-    /// Give a credential a new value.
-    Reset,
-    /// Show a secret value again.
-    Reveal,
-    /// End a grant.
-    Revoke,
-    /// Make a whole world so.
-    Apply,
-    /// Write a whole world.
-    Export,
-    /// Ask what would be decided.
-    Explain,
-}
-
-impl Action {
-    /// The word, in lower case.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::List => "list",
-            Self::Create => "create",
-            Self::Show => "show",
-            Self::Change => "change",
-            Self::Delete => "delete",
-            Self::Enable => "enable",
-            Self::Disable => "disable",
-            Self::Reset => "reset",
-            Self::Reveal => "reveal",
-            Self::Revoke => "revoke",
-            Self::Apply => "apply",
-            Self::Export => "export",
-            Self::Explain => "explain",
-        }
-    }
-}
+pub use keyward_model::Action;
 
 /// The methods that routes have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -244,9 +194,7 @@ mod tests {
     #[test]
     fn reads_are_get_and_get_only_reads() {
         for route in Route::ALL {
-            let reads =
-                matches!(route.action(), Action::List | Action::Show | Action::Export | Action::Explain);
-            assert_eq!(route.method() == Method::Get, reads, "{route:?}");
+            assert_eq!(route.method() == Method::Get, route.action().reads(), "{route:?}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! Accounts: what can be done with them.
 
 use keyward_model::{Account, AccountId, AccountSpec, Name, Noun, Qualified, Timestamp, World};
-use keyward_store::{CallerFilter, ListPage, RecordId, Stored};
+use keyward_store::{CallerFilter, ListPage, RecordId, Stored, Within};
 
 use crate::gather::Gather;
 use crate::object::{self, Object, default_stays};
@@ -119,6 +119,10 @@ impl Object for AccountObject {
         RecordId::Account(entity.id)
     }
 
+    fn account(account: &Account) -> Option<AccountId> {
+        Some(account.id)
+    }
+
     fn name(entity: &Account) -> &Name {
         &entity.name
     }
@@ -162,15 +166,15 @@ impl Object for AccountObject {
         if account.name.as_str() == crate::DEFAULT {
             return Err(default_stays(Noun::Account));
         }
-        let first = ListPage { after: String::new(), limit: 100 };
-        let of = Some(account.id);
+        let first = ListPage::first(100);
+        let of = &Within::from(account.id);
         for found in gather.reads.list_services(of, None, &first).await? {
             gather.existing.add_service(found.object);
         }
         for found in gather.reads.list_apis(of, None, &first).await? {
             gather.existing.add_api(found.object);
         }
-        let filter = CallerFilter { account: of, ..CallerFilter::default() };
+        let filter = CallerFilter { within: of.clone(), ..CallerFilter::default() };
         for found in gather.reads.list_callers(&filter, &first).await? {
             gather.existing.add_caller(found.object);
         }
@@ -185,6 +189,6 @@ impl Object for AccountObject {
         filter: &ListFilter,
         page: &ListPage,
     ) -> Result<Vec<Stored<Account>>, ControlError> {
-        Ok(gather.reads.list_accounts(filter.name_contains.as_deref(), page).await?)
+        Ok(gather.reads.list_accounts(&gather.seen_accounts(), filter.name_contains.as_deref(), page).await?)
     }
 }

@@ -1,41 +1,221 @@
-//! Who does something in the admin plane.
+//! Who does something in the admin plane, and whether they may.
 
 use std::fmt;
+use std::sync::Arc;
 
-use crate::ControlError;
+use keyward_model::{
+    AccountId, Action, Name, OperatorId, OperatorTokenId, Permission, Role, RoleIn, permission,
+};
+
+use crate::{ControlError, ErrorKind};
 
 /// Who does something in the admin plane. Goes into every audit entry.
-///
-/// Operators with roles come later; until then whoever holds the node's local token may do everything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Actor {
-    /// The holder of the node's `admin-token`.
+    /// The holder of the node's `admin-token`, who may do everything, as whoever can read the data folder could anyway.
     LocalToken,
-    /// The node itself, with a world file named on its command line (`serve --apply`).
+    /// The node itself: its first start, and a world file named on its command line (`serve --apply`).
     Start,
+    /// An operator, signed in or by a token.
+    Operator(Arc<Acting>),
+}
+
+/// An operator as it acts in one request: its rights are read anew for each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acting {
+    /// Who.
+    pub id: OperatorId,
+    /// Its name.
+    pub name: Name,
+    /// What it may do where, narrowed to the token's scope.
+    pub roles: Vec<RoleIn>,
+    /// By which token; absent: signed in.
+    pub token: Option<OperatorTokenId>,
+}
+
+/// Which accounts someone may see anything of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    Everything,
+    Only(Vec<AccountId>),
 }
 
 impl Actor {
-    /// May this actor do this? Every use case asks, also those that only read.
+    /// May this actor do this with some account's objects, or with what belongs to none? The coarse question, asked
+    /// before anything is read; [`Actor::may_in`] asks the fine one about the object.
     ///
     /// # Errors
-    /// [`ErrorKind::Forbidden`](crate::ErrorKind::Forbidden): none of today's actors, who may do everything.
-    pub(crate) fn may(&self, action: &'static str) -> Result<(), ControlError> {
-        match self {
-            Self::LocalToken | Self::Start => {
-                tracing::trace!(actor = %self, action, "allowed");
-                Ok(())
-            }
+    /// [`ErrorKind::Forbidden`]: no role of this actor allows it anywhere.
+    pub fn may(&self, noun: &str, action: Action) -> Result<(), ControlError> {
+        let needed = permission(noun, action);
+        let Self::Operator(acting) = self else { return Ok(()) };
+        let holds = |held: &RoleIn| {
+            needed.roles.contains(&held.role) && (held.account.is_none() || !needed.everywhere)
+        };
+        match acting.roles.iter().any(holds) {
+            true => Ok(()),
+            false => Err(forbidden(noun, action, &needed)),
         }
     }
+
+    /// May this actor do this in this account (absent: with what belongs to no account)?
+    ///
+    /// # Errors
+    /// [`ErrorKind::Forbidden`]. Whoever must not even know that the account exists was told so before: [`Actor::sees`].
+    pub(crate) fn may_in(
+        &self,
+        account: Option<AccountId>,
+        noun: &str,
+        action: Action,
+    ) -> Result<(), ControlError> {
+        let needed = permission(noun, action);
+        let Self::Operator(acting) = self else { return Ok(()) };
+        let account = account.filter(|_| !needed.everywhere);
+        // What belongs to no account, such as a gateway, is there for all to see.
+        let anywhere = account.is_none() && !needed.everywhere && action.reads();
+        let holds = |held: &RoleIn| {
+            needed.roles.contains(&held.role)
+                && (held.account.is_none() || anywhere || account.is_some() && held.account == account)
+        };
+        match acting.roles.iter().any(holds) {
+            true => Ok(()),
+            false => Err(forbidden(noun, action, &needed)),
+        }
+    }
+
+    /// Is there anything of this account that this actor may see?
+    pub(crate) fn sees(&self, account: AccountId) -> bool {
+        match self.seen() {
+            Seen::Everything => true,
+            Seen::Only(accounts) => accounts.contains(&account),
+        }
+    }
+
+    /// Everything that this actor may see something of.
+    pub(crate) fn seen(&self) -> Seen {
+        let Self::Operator(acting) = self else { return Seen::Everything };
+        let accounts: Option<Vec<AccountId>> = acting.roles.iter().map(|held| held.account).collect();
+        accounts.map_or(Seen::Everything, Seen::Only)
+    }
+
+    /// The only account that this actor has to do with, if it is one: where names are looked up unless told.
+    pub fn only_account(&self) -> Option<AccountId> {
+        match self.seen() {
+            Seen::Only(accounts) => match accounts.as_slice() {
+                [only] => Some(*only),
+                _ => None,
+            },
+            Seen::Everything => None,
+        }
+    }
+
+    /// The operator, if it is one.
+    pub fn operator(&self) -> Option<&Acting> {
+        match self {
+            Self::Operator(acting) => Some(acting),
+            Self::LocalToken | Self::Start => None,
+        }
+    }
+
+    /// Does this actor hold everything that these roles hold? Nobody hands out more than they have.
+    pub(crate) fn covers(&self, roles: &[RoleIn]) -> bool {
+        let Self::Operator(acting) = self else { return true };
+        roles.iter().all(|wanted| {
+            acting.roles.iter().any(|held| {
+                held.role.covers(wanted.role) && (held.account.is_none() || held.account == wanted.account)
+            })
+        })
+    }
+}
+
+fn forbidden(noun: &str, action: Action, needed: &Permission) -> ControlError {
+    let roles: Vec<&str> = needed.roles.iter().map(|role: &Role| role.as_str()).collect();
+    let place = if needed.everywhere { ", held everywhere" } else { "" };
+    let text = format!(
+        "to {action} {} needs one of the roles {}{place}: ask an owner for it",
+        noun.replace('_', " "),
+        roles.join(", ")
+    );
+    ControlError::new(ErrorKind::Forbidden, "role_lacking", text)
 }
 
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::LocalToken => "local-token",
-            Self::Start => "start",
-        })
+        match self {
+            Self::LocalToken => f.write_str("local-token"),
+            Self::Start => f.write_str("start"),
+            Self::Operator(acting) => match acting.token {
+                None => write!(f, "operator {}", acting.id),
+                Some(token) => write!(f, "operator {} token {token}", acting.id),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn account(number: u128) -> AccountId {
+        AccountId::from_uuid(Uuid::from_u128(number))
+    }
+
+    fn operator(roles: &[(Option<u128>, Role)]) -> Actor {
+        Actor::Operator(Arc::new(Acting {
+            id: OperatorId::from_uuid(Uuid::from_u128(9)),
+            name: "someone".parse().unwrap(),
+            roles: roles.iter().map(|&(of, role)| RoleIn { account: of.map(account), role }).collect(),
+            token: None,
+        }))
+    }
+
+    #[test]
+    fn a_role_in_one_account_is_worth_nothing_in_another() {
+        let actor = operator(&[(Some(1), Role::Owner)]);
+        assert!(actor.may_in(Some(account(1)), "grant", Action::Create).is_ok());
+        assert!(actor.may_in(Some(account(2)), "grant", Action::Create).is_err());
+        assert!(actor.sees(account(1)) && !actor.sees(account(2)));
+    }
+
+    #[test]
+    fn what_belongs_to_no_account_is_changed_by_a_role_that_holds_everywhere() {
+        assert!(operator(&[(Some(1), Role::Owner)]).may("gateway", Action::Change).is_err());
+        assert!(operator(&[(Some(1), Role::Owner)]).may_in(None, "gateway", Action::Change).is_err());
+        assert!(operator(&[(Some(1), Role::Viewer)]).may_in(None, "gateway", Action::List).is_ok());
+        assert!(operator(&[(None, Role::Admin)]).may_in(None, "gateway", Action::Change).is_ok());
+    }
+
+    #[test]
+    fn an_account_is_made_by_owners_of_everything_only() {
+        assert!(
+            operator(&[(Some(1), Role::Owner)]).may_in(Some(account(1)), "account", Action::Create).is_err()
+        );
+        assert!(
+            operator(&[(Some(1), Role::Owner)]).may_in(Some(account(1)), "account", Action::Change).is_ok()
+        );
+        assert!(operator(&[(None, Role::Owner)]).may_in(Some(account(1)), "account", Action::Create).is_ok());
+    }
+
+    #[test]
+    fn nobody_covers_more_than_they_have() {
+        let admin = operator(&[(Some(1), Role::Admin)]);
+        let held = |of: Option<u128>, role| RoleIn { account: of.map(account), role };
+        assert!(admin.covers(&[held(Some(1), Role::Developer)]));
+        assert!(!admin.covers(&[held(Some(1), Role::Owner)]));
+        assert!(!admin.covers(&[held(Some(2), Role::Viewer)]));
+        assert!(!admin.covers(&[held(None, Role::Viewer)]));
+        assert!(
+            operator(&[(None, Role::Owner)]).covers(&[held(None, Role::Owner), held(Some(5), Role::Admin)])
+        );
+    }
+
+    #[test]
+    fn without_a_role_nothing_is_seen_or_done() {
+        let nobody = operator(&[]);
+        assert!(nobody.may("application", Action::List).is_err());
+        assert!(!nobody.sees(account(1)));
     }
 }

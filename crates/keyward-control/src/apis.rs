@@ -116,6 +116,10 @@ impl Object for ApiObject {
         RecordId::Api(entity.id)
     }
 
+    fn account(api: &Api) -> Option<AccountId> {
+        Some(api.account)
+    }
+
     fn name(entity: &Api) -> &Name {
         &entity.name
     }
@@ -171,7 +175,7 @@ impl Object for ApiObject {
         filter: &ListFilter,
         page: &ListPage,
     ) -> Result<Vec<Stored<Api>>, ControlError> {
-        let account = object::account_of(gather, filter).await?;
-        Ok(gather.reads.list_apis(account, filter.name_contains.as_deref(), page).await?)
+        let within = object::within(gather, filter).await?;
+        Ok(gather.reads.list_apis(&within, filter.name_contains.as_deref(), page).await?)
     }
 }

@@ -169,6 +169,10 @@ impl Object for ApplicationObject {
         RecordId::Caller(entity.id)
     }
 
+    fn account(caller: &Caller) -> Option<AccountId> {
+        Some(caller.account)
+    }
+
     fn name(entity: &Caller) -> &Name {
         &entity.name
     }

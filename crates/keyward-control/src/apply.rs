@@ -1,7 +1,7 @@
 //! Applying a world: to a store, or to nothing at all.
 
 use keyward_access::Snapshot;
-use keyward_model::{DigestKey, GrantId, Name, Noun, Revision, Timestamp, World};
+use keyward_model::{Action, DigestKey, GrantId, Name, Noun, Revision, Timestamp, World};
 use keyward_store::{Record, RecordId};
 use uuid::Uuid;
 
@@ -56,7 +56,7 @@ pub(crate) async fn apply(
     world: World,
     options: ApplyOptions,
 ) -> Result<Applied, ControlError> {
-    actor.may("apply")?;
+    actor.may("world", Action::Apply)?;
     let applied = control
         .write(actor, "apply", move |job| {
             Box::pin(async move {
@@ -79,7 +79,7 @@ pub(crate) async fn apply(
         changed: plan.changed,
         unchanged: plan.unchanged,
         removed: plan.removed,
-        minted: if options.dry_run { Vec::new() } else { plan.minted },
+        minted: if options.dry_run { Vec::new() } else { control.kept(plan.minted) },
         warnings: plan.warnings,
     })
 }

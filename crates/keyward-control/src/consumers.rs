@@ -164,6 +164,10 @@ impl Object for ConsumerObject {
         RecordId::Caller(entity.id)
     }
 
+    fn account(caller: &Caller) -> Option<AccountId> {
+        Some(caller.account)
+    }
+
     fn name(entity: &Caller) -> &Name {
         &entity.name
     }

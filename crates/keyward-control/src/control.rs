@@ -38,6 +38,14 @@ pub struct ControlOptions {
 #[derive(Clone)]
 pub struct Control {
     inner: Arc<Inner>,
+    asking: Asking,
+}
+
+/// How a write is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asking {
+    /// Do everything but keep it: what would be refused is refused, nothing changes, nothing generated is shown.
+    pub dry_run: bool,
 }
 
 struct Inner {
@@ -83,7 +91,23 @@ impl Control {
             writes: Mutex::new(Some(writes)),
             writer: Mutex::new(Some(writer)),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(inner), asking: Asking::default() })
+    }
+
+    /// The same use cases, asked in this way.
+    #[must_use]
+    pub fn asking(&self, asking: Asking) -> Self {
+        Self { inner: Arc::clone(&self.inner), asking }
+    }
+
+    /// Is nothing kept of what is asked through this?
+    pub(crate) fn is_dry_run(&self) -> bool {
+        self.asking.dry_run
+    }
+
+    /// Values that were generated, unless nothing was kept.
+    pub(crate) fn kept(&self, minted: Vec<crate::Minted>) -> Vec<crate::Minted> {
+        if self.asking.dry_run { Vec::new() } else { minted }
     }
 
     /// The Snapshot in effect, replaced as a whole by every write before that write is answered.
@@ -216,7 +240,7 @@ impl Control {
     {
         let writes = self.inner.writes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match writes {
-            Some(writes) => writes.write(actor, action, work).await,
+            Some(writes) => writes.write(actor, action, self.asking.dry_run, work).await,
             None => Err(ControlError::new(
                 ErrorKind::StoreUnavailable,
                 "writer_stopped",

@@ -1,8 +1,8 @@
 //! Credentials: what can be done with them, whoever's they are.
 
 use keyward_model::{
-    AppKey, CallerId, Credential, CredentialId, IdentityClaim, JwkSet, JwtSettings, KeyPairSpec, Noun,
-    OpaqueSpec, Origin, Place, Plaintext, Proof, Revision, SignatureScheme, Timestamp, World,
+    Action, AppKey, CallerId, Credential, CredentialId, IdentityClaim, JwkSet, JwtSettings, KeyPairSpec,
+    Noun, OpaqueSpec, Origin, Place, Plaintext, Proof, Revision, SignatureScheme, Timestamp, World,
 };
 use keyward_store::{CredentialRecord, CredentialRow, Record, RecordId, Sealing, Stored, Touch};
 use serde_json::json;
@@ -88,9 +88,9 @@ impl Credentials<'_> {
     /// # Errors
     /// It does not exist.
     pub async fn get(&self, actor: &Actor, id: CredentialId) -> Result<CredentialView, ControlError> {
-        actor.may("credential.get")?;
+        actor.may("credential", Action::Show)?;
         let mut reader = self.control.store().reader().await?;
-        let mut gather = Gather::new(reader.reads());
+        let mut gather = Gather::new(reader.reads(), actor);
         let found = stored(&mut gather, id).await?;
         view(&mut gather, &found).await
     }
@@ -104,11 +104,12 @@ impl Credentials<'_> {
         actor: &Actor,
         app_key: &AppKey,
     ) -> Result<CredentialView, ControlError> {
-        actor.may("credential.get")?;
+        actor.may("credential", Action::Show)?;
         let mut reader = self.control.store().reader().await?;
-        let mut gather = Gather::new(reader.reads());
+        let mut gather = Gather::new(reader.reads(), actor);
         let found = gather.reads.credential_by_app_key(app_key).await?;
         let found = found.filter(|found| found.object.app_key.as_ref() == Some(app_key));
+        let found = found.filter(|found| gather.sees(Some(found.object.account)));
         let found = found.ok_or_else(|| ControlError::not_found("AppKey", format!("`{app_key}`")))?;
         view(&mut gather, &found).await
     }
@@ -118,11 +119,12 @@ impl Credentials<'_> {
     /// # Errors
     /// The caller does not exist.
     pub async fn list(&self, actor: &Actor, caller: CallerId) -> Result<Vec<CredentialView>, ControlError> {
-        actor.may("credential.list")?;
+        actor.may("credential", Action::List)?;
         let mut reader = self.control.store().reader().await?;
-        let mut gather = Gather::new(reader.reads());
+        let mut gather = Gather::new(reader.reads(), actor);
         gather.callers(&[caller]).await?;
-        if gather.existing.callers.get(&caller).is_none() {
+        let account = gather.existing.callers.get(&caller).map(|caller| caller.account);
+        if !account.is_some_and(|account| gather.sees(Some(account))) {
             return Err(ControlError::not_found(caller.kind().noun(), format!("`{caller}`")));
         }
         let mut views = Vec::new();
@@ -142,7 +144,7 @@ impl Credentials<'_> {
         id: CredentialId,
         change: CredentialChange,
     ) -> Result<Written<CredentialView>, ControlError> {
-        actor.may("credential.change")?;
+        actor.may("credential", Action::Change)?;
         let work = self.control.write(actor, "credential.change", move |job| {
             Box::pin(async move {
                 let mut gather = job.gather();
@@ -171,7 +173,7 @@ impl Credentials<'_> {
         id: CredentialId,
         value: Option<Plaintext>,
     ) -> Result<Created<CredentialView>, ControlError> {
-        actor.may("credential.reset")?;
+        actor.may("credential", Action::Reset)?;
         let work = self.control.write(actor, "credential.reset", move |job| {
             Box::pin(async move {
                 let row = stored(&mut job.gather(), id).await?.object;
@@ -183,7 +185,7 @@ impl Credentials<'_> {
             })
         });
         let ((object, minted, warnings), revision) = work.await?;
-        Ok(Created { revision, object, minted, warnings })
+        Ok(Created { revision, object, minted: self.control.kept(minted), warnings })
     }
 
     /// Deletes it; it proves nothing once this is answered.
@@ -191,7 +193,7 @@ impl Credentials<'_> {
     /// # Errors
     /// It does not exist, or is an application's default key pair.
     pub async fn delete(&self, actor: &Actor, id: CredentialId) -> Result<Deleted, ControlError> {
-        actor.may("credential.delete")?;
+        actor.may("credential", Action::Delete)?;
         let work = self.control.write(actor, "credential.delete", move |job| {
             Box::pin(async move {
                 let row = stored(&mut job.gather(), id).await?.object;
@@ -203,7 +205,7 @@ impl Credentials<'_> {
             })
         });
         let ((), revision) = work.await?;
-        Ok(Deleted { revision, dry_run: false, along: Vec::new(), credentials: 0 })
+        Ok(Deleted { revision, dry_run: self.control.is_dry_run(), along: Vec::new(), credentials: 0 })
     }
 
     /// Shows its value again. The audit entry that says so is committed before the value is returned.
@@ -211,11 +213,17 @@ impl Credentials<'_> {
     /// # Errors
     /// It does not exist, its account says `reveal: false`, or only a digest was kept.
     pub async fn reveal(&self, actor: &Actor, id: CredentialId) -> Result<Revealed, ControlError> {
-        actor.may("credential.reveal")?;
+        actor.may("credential", Action::Reveal)?;
+        if self.control.is_dry_run() {
+            let text = "showing a value cannot be tried: it is shown, and noted, or not";
+            return Err(ControlError::new(ErrorKind::Invalid, "not_dry", text));
+        }
         let work = self.control.write(actor, "credential.reveal", move |job| {
             Box::pin(async move {
+                let asking = job.actor().clone();
                 let mut gather = job.gather();
                 let found = stored(&mut gather, id).await?;
+                asking.may_in(Some(found.object.account), "credential", Action::Reveal)?;
                 let credential = view(&mut gather, &found).await?;
                 if !credential.revealable || credential.origin == Origin::Reference {
                     let text = "this value is not shown again: its account says so, or only a digest was kept; reset it to \
@@ -264,7 +272,7 @@ pub(crate) async fn add<O>(
 where
     O: Object<Id = CallerId, Entity = keyward_model::Caller>,
 {
-    actor.may(action)?;
+    actor.may("credential", Action::Create)?;
     let work = control.write(actor, action, move |job| {
         Box::pin(async move {
             let mut gather = job.gather();
@@ -289,7 +297,7 @@ where
         })
     });
     let ((object, plan), revision) = work.await?;
-    Ok(Created { revision, object, minted: plan.minted, warnings: plan.warnings })
+    Ok(Created { revision, object, minted: control.kept(plan.minted), warnings: plan.warnings })
 }
 
 /// A value that the caller itself has already would be taken for the credential that has it.
@@ -352,6 +360,7 @@ async fn only_jwt(job: &mut Job<'_>, caller: CallerId) -> Result<CredentialId, C
 
 async fn stored(gather: &mut Gather<'_>, id: CredentialId) -> Result<Stored<CredentialRow>, ControlError> {
     let found = gather.reads.credential(id).await?;
+    let found = found.filter(|found| gather.sees(Some(found.object.account)));
     found.ok_or_else(|| ControlError::not_found("credential", format!("`{id}`")))
 }
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use keyward_model::{AccountId, CallerId, CallerKind, JwtKeySource, JwtSpec, Name, Noun, Proof, World};
+use keyward_model::{
+    AccountId, Action, CallerId, CallerKind, JwtKeySource, JwtSpec, Name, Noun, Proof, Timestamp, World,
+};
 use keyward_store::{CallerFilter, GrantsOf, ListPage, Stored};
 
 use crate::apis::ApiObject;
@@ -12,7 +14,7 @@ use crate::gather::Gather;
 use crate::groups::GroupObject;
 use crate::object::Object;
 use crate::plan::alone;
-use crate::views::{account_spec, grant_spec, service_spec};
+use crate::views::{account_spec, service_spec};
 use crate::{Actor, Control, ControlError};
 
 /// Rows that are read at once.
@@ -24,9 +26,9 @@ pub(crate) async fn export(
     actor: &Actor,
     accounts: Vec<Name>,
 ) -> Result<World, ControlError> {
-    actor.may("export")?;
+    actor.may("world", Action::Export)?;
     let mut reader = control.store().reader_at_one_moment().await?;
-    let mut gather = Gather::new(reader.reads());
+    let mut gather = Gather::new(reader.reads(), actor);
     let mut world = World::default();
     let of: Vec<AccountId> = export_accounts(&mut gather, &accounts, &mut world).await?;
     gather.gateways().await?;
@@ -46,13 +48,14 @@ async fn export_accounts(
 ) -> Result<Vec<AccountId>, ControlError> {
     let all = gather.reads.accounts().await?;
     for name in names {
-        if !all.iter().any(|account| account.object.name == *name) {
+        let seen = |account: &&Stored<keyward_model::Account>| gather.sees(Some(account.object.id));
+        if !all.iter().filter(seen).any(|account| account.object.name == *name) {
             return Err(ControlError::not_found("account", format!("`{name}`")));
         }
     }
     let mut ids = Vec::new();
     for account in all.into_iter().map(|account| account.object) {
-        if names.is_empty() || names.contains(&account.name) {
+        if (names.is_empty() || names.contains(&account.name)) && gather.sees(Some(account.id)) {
             ids.push(account.id);
             world.accounts.push(alone(account_spec(&account)));
         }
@@ -66,16 +69,16 @@ async fn export_account(
     account: AccountId,
     world: &mut World,
 ) -> Result<(), ControlError> {
-    let mut page = ListPage { after: String::new(), limit: PAGE };
+    let mut page = ListPage::first(PAGE);
     loop {
-        let found = gather.reads.list_services(Some(account), None, &page).await?;
+        let found = gather.reads.list_services(&account.into(), None, &page).await?;
         world.services.extend(found.iter().map(|service| alone(service_spec(&service.object))));
         if !next(&mut page, &found, |service| service.id.to_string()) {
             break;
         }
     }
     loop {
-        let found = gather.reads.list_apis(Some(account), None, &page).await?;
+        let found = gather.reads.list_apis(&account.into(), None, &page).await?;
         let more = next(&mut page, &found, |api| api.id.to_string());
         for api in found {
             world.apis.push(alone(ApiObject::view(gather, api).await?.spec));
@@ -88,7 +91,7 @@ async fn export_account(
         export_callers(gather, account, kind, world).await?;
     }
     loop {
-        let found = gather.reads.list_groups(Some(account), None, &page).await?;
+        let found = gather.reads.list_groups(&account.into(), None, &page).await?;
         let more = next(&mut page, &found, |group| group.id.to_string());
         for group in found {
             world.groups.push(alone(GroupObject::view(gather, group).await?.spec));
@@ -106,8 +109,8 @@ async fn export_callers(
     kind: CallerKind,
     world: &mut World,
 ) -> Result<(), ControlError> {
-    let filter = CallerFilter { account: Some(account), kind: Some(kind), ..CallerFilter::default() };
-    let mut page = ListPage { after: String::new(), limit: PAGE };
+    let filter = CallerFilter { within: account.into(), kind: Some(kind), ..CallerFilter::default() };
+    let mut page = ListPage::first(PAGE);
     loop {
         let found = gather.reads.list_callers(&filter, &page).await?;
         let more = next(&mut page, &found, |caller| caller.id.to_string());
@@ -157,14 +160,14 @@ async fn export_grants(
     account: AccountId,
     world: &mut World,
 ) -> Result<(), ControlError> {
-    let of = GrantsOf { account: Some(account), ..GrantsOf::default() };
-    let mut page = ListPage { after: String::new(), limit: PAGE };
+    let of = GrantsOf { account: Some(account), ..GrantsOf::at(Timestamp::from_millis(0)) };
+    let mut page = ListPage::first(PAGE);
     loop {
         let found = gather.reads.list_grants(&of, &page).await?;
         let more = next(&mut page, &found, |grant| grant.id.to_string());
         for grant in found {
             gather.around_grant(&grant.object).await?;
-            world.grants.extend(grant_spec(&gather.existing, &grant.object).map(alone));
+            world.grants.extend(gather.grant_spec(&grant.object).map(alone));
         }
         if !more {
             return Ok(());
@@ -174,10 +177,7 @@ async fn export_grants(
 
 /// Turns to the next page; at the end back to the start, for the next noun.
 fn next<T>(page: &mut ListPage, found: &[Stored<T>], id: impl Fn(&T) -> String) -> bool {
-    match found.last() {
-        Some(last) => page.after = id(&last.object),
-        None => page.after.clear(),
-    }
+    page.turn_to(found.last().map(|last| id(&last.object)));
     !found.is_empty()
 }
 

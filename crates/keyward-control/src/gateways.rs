@@ -1,6 +1,6 @@
 //! Gateways: what can be done with them.
 
-use keyward_model::{Gateway, GatewayId, GatewaySpec, Name, Noun, Qualified, Timestamp, World};
+use keyward_model::{AccountId, Gateway, GatewayId, GatewaySpec, Name, Noun, Qualified, Timestamp, World};
 use keyward_store::{ListPage, RecordId, Stored};
 
 use crate::gather::Gather;
@@ -99,6 +99,10 @@ impl Object for GatewayObject {
 
     fn record_id(entity: &Gateway) -> RecordId {
         RecordId::Gateway(entity.id)
+    }
+
+    fn account(_: &Gateway) -> Option<AccountId> {
+        None
     }
 
     fn name(entity: &Gateway) -> &Name {

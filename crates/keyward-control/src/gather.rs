@@ -3,25 +3,58 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keyward_model::{
-    Account, AccountId, Api, ApiId, CallerId, CallerKind, GatewayId, Grant, Grantee, GranteeSpec, Group,
-    GroupId, JwtSpec, Name, Plaintext, ServiceId, World,
+    Account, AccountId, Api, ApiId, CallerId, CallerKind, GatewayId, Grant, GrantSpec, Grantee, GranteeSpec,
+    Group, GroupId, JwtSpec, Name, Plaintext, ServiceId, Timestamp, World,
 };
-use keyward_store::{CredentialRow, ListPage, Reads, StoreError, Stored};
+use keyward_store::{CredentialRow, GrantsOf, ListPage, Reads, StoreError, Stored, Within};
 
+use crate::Actor;
+use crate::actor::Seen;
 use crate::plan::{Existing, Known};
+use crate::views::grant_spec;
 
 /// Gathers objects into an [`Existing`]. What was gathered is not read again.
 pub(crate) struct Gather<'r> {
     pub(crate) reads: Reads<'r>,
     pub(crate) existing: Existing,
+    seen: Seen,
 }
 
 /// Rows of a page while everything of an account is read.
 const PAGE: u32 = 1_000;
 
 impl<'r> Gather<'r> {
-    pub(crate) fn new(reads: Reads<'r>) -> Self {
-        Self { reads, existing: Existing::default() }
+    /// For this actor, for whom accounts that are not its own are not there by name.
+    pub(crate) fn new(reads: Reads<'r>, actor: &Actor) -> Self {
+        Self { reads, existing: Existing::default(), seen: actor.seen() }
+    }
+
+    /// May the actor know of this account's objects? What belongs to no account is there for all.
+    pub(crate) fn sees(&self, account: Option<AccountId>) -> bool {
+        match (&self.seen, account) {
+            (Seen::Everything, _) | (_, None) => true,
+            (Seen::Only(accounts), Some(account)) => accounts.contains(&account),
+        }
+    }
+
+    /// A grant as it would stand in a world file. A caller of an account that is not the actor's is named by id only.
+    pub(crate) fn grant_spec(&self, grant: &Grant) -> Option<GrantSpec> {
+        let mut spec = grant_spec(&self.existing, grant)?;
+        if let Grantee::Caller(id) = grant.grantee {
+            let account = self.existing.callers.get(&id).map(|caller| caller.account);
+            if !self.sees(account) {
+                spec.to = GranteeSpec::ById(id);
+            }
+        }
+        Some(spec)
+    }
+
+    /// The accounts whose objects a list without an account has.
+    pub(crate) fn seen_accounts(&self) -> Within {
+        match &self.seen {
+            Seen::Everything => Within::All,
+            Seen::Only(accounts) => Within::Accounts(accounts.clone()),
+        }
     }
 
     pub(crate) async fn account(&mut self, id: AccountId) -> Result<(), StoreError> {
@@ -36,11 +69,13 @@ impl<'r> Gather<'r> {
     pub(crate) async fn account_named(&mut self, name: &Name) -> Result<Option<Account>, StoreError> {
         if self.existing.accounts.find(name).is_none()
             && let Some(found) = self.reads.account_named(name).await?
+            && self.sees(Some(found.object.id))
         {
             self.existing.add_account(found.object);
         }
         let id = self.existing.accounts.find(name);
-        Ok(id.and_then(|id| self.existing.accounts.get(id)).cloned())
+        let account = id.and_then(|id| self.existing.accounts.get(id));
+        Ok(account.filter(|account| self.sees(Some(account.id))).cloned())
     }
 
     /// Every gateway: there are few, and most objects name some.
@@ -415,20 +450,20 @@ impl<'r> Gather<'r> {
     /// Callers, groups and grants of an account.
     pub(crate) async fn all_of(&mut self, account: AccountId) -> Result<(), StoreError> {
         self.account(account).await?;
-        let filter = keyward_store::CallerFilter { account: Some(account), ..Default::default() };
-        let mut page = ListPage { after: String::new(), limit: PAGE };
+        let filter = keyward_store::CallerFilter { within: account.into(), ..Default::default() };
+        let mut page = ListPage::first(PAGE);
         loop {
             let found = self.reads.list_callers(&filter, &page).await?;
             let Some(last) = found.last() else { break };
-            page.after = last.object.id.to_string();
+            page.turn_to(Some(last.object.id));
             let ids: Vec<CallerId> = found.iter().map(|caller| caller.object.id).collect();
             self.around_callers(&ids).await?;
         }
-        page.after.clear();
+        page.after = None;
         loop {
-            let found = self.reads.list_groups(Some(account), None, &page).await?;
+            let found = self.reads.list_groups(&account.into(), None, &page).await?;
             let Some(last) = found.last() else { break };
-            page.after = last.object.id.to_string();
+            page.turn_to(Some(last.object.id));
             let ids: Vec<GroupId> = found.iter().map(|group| group.object.id).collect();
             let missing = found.into_iter().filter(|g| self.existing.groups.get(&g.object.id).is_none());
             let missing = missing.collect();
@@ -436,12 +471,13 @@ impl<'r> Gather<'r> {
             let grants = self.reads.grants_for_groups(&ids).await?;
             self.add_grants(grants);
         }
-        page.after.clear();
-        let of = keyward_store::GrantsOf { account: Some(account), revoked: true, ..Default::default() };
+        page.after = None;
+        let of =
+            GrantsOf { account: Some(account), revoked: true, ..GrantsOf::at(Timestamp::from_millis(0)) };
         loop {
             let found = self.reads.list_grants(&of, &page).await?;
             let Some(last) = found.last() else { break };
-            page.after = last.object.id.to_string();
+            page.turn_to(Some(last.object.id));
             for grant in &found {
                 self.around_grant(&grant.object).await?;
             }

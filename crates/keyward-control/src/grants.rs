@@ -1,20 +1,20 @@
 //! Grants: what can be done with them.
 
 use keyward_model::{
-    AccountId, ApiId, CallerId, CallerKind, Grant, GrantId, GrantSpec, Grantee, Noun, Place, Timestamp,
-    Validity, ValidityState, World,
+    AccountId, Action, ApiId, CallerId, CallerKind, Grant, GrantId, GrantSpec, Grantee, GroupId, Name, Noun,
+    Place, Timestamp, Validity, ValidityState, World,
 };
-use keyward_store::{GrantsOf, Record, RecordId, Stored};
+use keyward_store::{After, GrantState, GrantsOf, Order, Record, RecordId, Stored};
 
 use crate::apis::ApiObject;
 use crate::applications::ApplicationObject;
 use crate::consumers::ConsumerObject;
 use crate::gather::Gather;
+use crate::groups::GroupObject;
 use crate::job::Job;
 use crate::object::{self, NO_WARNINGS, Object as _, cut, list_page};
-use crate::plan::{Step, alone, describe, still_permitting};
-use crate::views::grant_spec;
-use crate::{Actor, Control, ControlError, ErrorKind, ObjectRef, Page, Warning, Written};
+use crate::plan::{Step, alone, describe, still_permitting, within_longest};
+use crate::{Actor, Control, ControlError, ErrorKind, ObjectRef, Page, Problem, Warning, Written};
 
 /// A grant, as the admin plane shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct GrantView {
     pub api: ApiId,
     /// Who may call.
     pub grantee: Grantee,
+    /// Who gave it, as the audit names actors; empty where that was before this was kept.
+    pub granted_by: String,
     /// As it would stand in a world file.
     pub spec: GrantSpec,
     /// Where the moment of asking lies in its validity.
@@ -48,6 +50,12 @@ pub struct GrantFilter {
     pub api: Option<ObjectRef<ApiId>>,
     /// Only those for this caller itself, or for a group it is in. By name only where one kind of caller has it.
     pub caller: Option<ObjectRef<CallerId>>,
+    /// Only those for this group itself.
+    pub group: Option<ObjectRef<GroupId>>,
+    /// Only those that this account gave.
+    pub account: Option<Name>,
+    /// Only those in this state now.
+    pub state: Option<GrantState>,
     /// Also those that were revoked.
     pub revoked: bool,
     /// What [`Page::next`] said; absent: from the start.
@@ -81,7 +89,7 @@ impl Grants<'_> {
     /// # Errors
     /// What it names does not exist, the API is not published where it should hold, or an operation is not the API's.
     pub async fn create(&self, actor: &Actor, spec: GrantSpec) -> Result<Written<GrantView>, ControlError> {
-        actor.may("grant.create")?;
+        actor.may("grant", Action::Create)?;
         let work = self.control.write(actor, "grant.create", move |job| {
             Box::pin(async move {
                 let world = World { grants: vec![alone(spec)], ..World::default() };
@@ -107,9 +115,9 @@ impl Grants<'_> {
     /// # Errors
     /// It does not exist.
     pub async fn get(&self, actor: &Actor, id: GrantId) -> Result<GrantView, ControlError> {
-        actor.may("grant.get")?;
+        actor.may("grant", Action::Show)?;
         let mut reader = self.control.store().reader().await?;
-        let mut gather = Gather::new(reader.reads());
+        let mut gather = Gather::new(reader.reads(), actor);
         let found = stored(&mut gather, id).await?;
         view(&mut gather, &found, self.control.now()).await
     }
@@ -119,11 +127,24 @@ impl Grants<'_> {
     /// # Errors
     /// What the filter names does not exist, or `after` is not what a page said.
     pub async fn list(&self, actor: &Actor, filter: GrantFilter) -> Result<Page<GrantView>, ControlError> {
-        actor.may("grant.list")?;
-        let page = list_page::<GrantId>(filter.after.as_deref(), filter.limit)?;
+        actor.may("grant", Action::List)?;
+        let page = list_page::<GrantId>(filter.after.as_deref(), filter.limit, Order::default())?;
         let mut reader = self.control.store().reader().await?;
-        let mut gather = Gather::new(reader.reads());
-        let mut of = GrantsOf { revoked: filter.revoked, ..GrantsOf::default() };
+        let mut gather = Gather::new(reader.reads(), actor);
+        let mut of = GrantsOf {
+            revoked: filter.revoked,
+            state: filter.state,
+            seen_by: gather.seen_accounts(),
+            ..GrantsOf::at(self.control.now())
+        };
+        if let Some(name) = &filter.account {
+            let account = gather.account_named(name).await?;
+            let unknown = || ControlError::not_found("account", format!("`{name}`"));
+            of.account = Some(account.ok_or_else(unknown)?.id);
+        }
+        if let Some(group) = &filter.group {
+            of.group = Some(object::find::<GroupObject>(&mut gather, group).await?.object.id);
+        }
         if let Some(api) = &filter.api {
             of.api = Some(object::find::<ApiObject>(&mut gather, api).await?.object.id);
         }
@@ -131,7 +152,7 @@ impl Grants<'_> {
             of.caller = Some(caller_id(&mut gather, caller).await?);
         }
         let mut found = gather.reads.list_grants(&of, &page).await?;
-        let next = cut(&mut found, &page, |grant| grant.id.to_string());
+        let next = cut(&mut found, &page, |grant| After { name: String::new(), id: grant.id.to_string() });
         let items = views(&mut gather, &found, self.control.now()).await?;
         Ok(Page { items, next })
     }
@@ -147,7 +168,7 @@ impl Grants<'_> {
         validity: Option<Validity>,
         description: Option<String>,
     ) -> Result<Written<GrantView>, ControlError> {
-        actor.may("grant.change")?;
+        actor.may("grant", Action::Change)?;
         let work = self.control.write(actor, "grant.change", move |job| {
             Box::pin(async move {
                 let before = stored(&mut job.gather(), id).await?.object;
@@ -157,6 +178,9 @@ impl Grants<'_> {
                 }
                 let mut after = before.clone();
                 after.validity = validity.unwrap_or(after.validity);
+                if after.validity != before.validity {
+                    check_longest(job, &after).await?;
+                }
                 after.description = description.unwrap_or(after.description);
                 put(job, before, after).await?;
                 now(job, id).await
@@ -194,26 +218,34 @@ impl Grants<'_> {
         id: GrantId,
         of: Option<ObjectRef<CallerId>>,
     ) -> Result<Written<Revoked>, ControlError> {
-        actor.may(action)?;
+        actor.may("grant", Action::Revoke)?;
         let work = self.control.write(actor, action, move |job| {
             Box::pin(async move {
+                let asking = job.actor().clone();
                 let mut gather = job.gather();
                 let before = stored(&mut gather, id).await?.object;
+                // A grant is its giver's to end, or the caller's own account's.
+                let mut account = before.account;
                 if let Some(of) = of {
                     let caller = caller_id(&mut gather, &of).await?;
                     if before.grantee != Grantee::Caller(caller) {
                         return Err(ControlError::not_found("grant", format!("`{id}` for {of}")));
                     }
+                    gather.callers(&[caller]).await?;
+                    account = gather.existing.callers.get(&caller).map_or(account, |caller| caller.account);
                 }
+                asking.may_in(Some(account), "grant", Action::Revoke)?;
                 let revoked = before.revoked.or(Some(job.now()));
                 let after = Grant { revoked, ..before.clone() };
-                put(job, before, after).await?;
+                if let Some(step) = change(before, after) {
+                    job.unchecked_step(step).await?;
+                }
                 now(job, id).await
             })
         });
         let (grant, revision) = work.await?;
         // Asked for after the revocation is in effect: it must neither wait for this nor fail with it.
-        let (still_permitting, warnings) = match self.still_permitting(id).await {
+        let (still_permitting, warnings) = match self.still_permitting(actor, id).await {
             Ok((views, 0)) => (views, NO_WARNINGS),
             Ok((views, more)) => {
                 let text = format!("{more} more grants permit some of the same calls: list the API's grants");
@@ -230,10 +262,14 @@ impl Grants<'_> {
     }
 
     /// The first of them, and how many more there are.
-    async fn still_permitting(&self, id: GrantId) -> Result<(Vec<GrantView>, usize), ControlError> {
+    async fn still_permitting(
+        &self,
+        actor: &Actor,
+        id: GrantId,
+    ) -> Result<(Vec<GrantView>, usize), ControlError> {
         let now = self.control.now();
         let mut reader = self.control.store().reader().await?;
-        let mut gather = Gather::new(reader.reads());
+        let mut gather = Gather::new(reader.reads(), actor);
         let gone = stored(&mut gather, id).await?.object;
         let callers = match gone.grantee {
             Grantee::Caller(caller) => vec![caller],
@@ -265,15 +301,40 @@ fn warning(code: &'static str, text: String) -> Vec<Warning> {
 }
 
 async fn put(job: &mut Job<'_>, before: Grant, after: Grant) -> Result<(), ControlError> {
-    if before == after {
-        return Ok(());
+    match change(before, after) {
+        Some(step) => job.step(step).await,
+        None => Ok(()),
     }
+}
+
+/// What has to be done, if anything.
+fn change(before: Grant, after: Grant) -> Option<Step> {
+    let differs = before != after;
     let before = Some(describe(&Record::Grant(before)));
-    job.step(Step::Put { record: Box::new(Record::Grant(after)), before }).await
+    differs.then(|| Step::Put { record: Box::new(Record::Grant(after)), before })
+}
+
+/// Grants end as soon as their account says.
+async fn check_longest(job: &mut Job<'_>, grant: &Grant) -> Result<(), ControlError> {
+    let now = job.now();
+    let account = job.gather().reads.account(grant.account).await?;
+    let max_s = account.and_then(|account| account.object.grant_validity_max_s);
+    let checked = max_s.map_or(Ok(()), |max_s| within_longest(grant.validity, max_s, now));
+    checked.map_err(|text| Problem::invalid("validity_too_long", "valid_until", text).into())
 }
 
 async fn stored(gather: &mut Gather<'_>, id: GrantId) -> Result<Stored<Grant>, ControlError> {
-    let found = gather.reads.grant(id).await?;
+    let mut found = gather.reads.grant(id).await?;
+    if let Some(grant) = found.as_ref().map(|found| &found.object)
+        && !gather.sees(Some(grant.account))
+    {
+        // The other side of a grant to another account: its caller's account sees it as well.
+        let caller = match grant.grantee {
+            Grantee::Caller(caller) => gather.reads.caller(caller).await?,
+            Grantee::Group(_) => None,
+        };
+        found = found.filter(|_| caller.is_some_and(|caller| gather.sees(Some(caller.object.account))));
+    }
     found.ok_or_else(|| ControlError::not_found("grant", format!("`{id}`")))
 }
 
@@ -304,7 +365,8 @@ async fn view(
 ) -> Result<GrantView, ControlError> {
     let grant = &found.object;
     gather.around_grant(grant).await?;
-    let spec = grant_spec(&gather.existing, grant).ok_or_else(|| {
+    let granted_by = gather.reads.granted_by(grant.id).await?;
+    let spec = gather.grant_spec(grant).ok_or_else(|| {
         let text = format!("the grant `{}` names something that is missing from the store", grant.id);
         ControlError::new(ErrorKind::StoreUnavailable, "row_damaged", text)
     })?;
@@ -313,6 +375,7 @@ async fn view(
         account: grant.account,
         api: grant.api,
         grantee: grant.grantee,
+        granted_by,
         spec,
         state: grant.validity.state_at(now),
         revoked: grant.revoked,
@@ -325,10 +388,12 @@ async fn view(
 /// The caller that is meant. A name that both an application and a consumer have is not enough.
 async fn caller_id(gather: &mut Gather<'_>, of: &ObjectRef<CallerId>) -> Result<CallerId, ControlError> {
     let named = match of {
-        ObjectRef::Id(id) => {
-            gather.callers(&[*id]).await?;
-            let found = gather.existing.callers.get(id).map(|caller| caller.id);
-            return found.ok_or_else(|| ControlError::not_found(id.kind().noun(), of));
+        ObjectRef::Id(id) | ObjectRef::IdIn(id, _) => {
+            let found = match id.kind() {
+                CallerKind::Application => object::find::<ApplicationObject>(gather, of).await,
+                CallerKind::Consumer => object::find::<ConsumerObject>(gather, of).await,
+            };
+            return found.map(|found| found.object.id);
         }
         ObjectRef::Named(named) => named,
     };

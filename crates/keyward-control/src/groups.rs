@@ -1,7 +1,8 @@
 //! Groups: what can be done with them.
 
 use keyward_model::{
-    AccountId, CallerId, Group, GroupId, GroupSpec, MemberSpec, Name, Noun, Qualified, Timestamp, World,
+    AccountId, Action, CallerId, Group, GroupId, GroupSpec, MemberSpec, Name, Noun, Qualified, Timestamp,
+    World,
 };
 use keyward_store::{ListPage, Record, RecordId, Stored};
 
@@ -140,7 +141,7 @@ impl Groups<'_> {
         members: Vec<MemberSpec>,
         add: bool,
     ) -> Result<Written<GroupView>, ControlError> {
-        actor.may(action)?;
+        actor.may("member", if add { Action::Create } else { Action::Delete })?;
         let work = self.control.write(actor, action, move |job| {
             Box::pin(async move {
                 let mut gather = job.gather();
@@ -185,6 +186,10 @@ impl Object for GroupObject {
 
     fn record_id(entity: &Group) -> RecordId {
         RecordId::Group(entity.id)
+    }
+
+    fn account(group: &Group) -> Option<AccountId> {
+        Some(group.account)
     }
 
     fn name(entity: &Group) -> &Name {
@@ -246,8 +251,8 @@ impl Object for GroupObject {
         filter: &ListFilter,
         page: &ListPage,
     ) -> Result<Vec<Stored<Group>>, ControlError> {
-        let account = object::account_of(gather, filter).await?;
-        Ok(gather.reads.list_groups(account, filter.name_contains.as_deref(), page).await?)
+        let within = object::within(gather, filter).await?;
+        Ok(gather.reads.list_groups(&within, filter.name_contains.as_deref(), page).await?)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use keyward_access::{CompileError, ObjectId, ProblemKind, Snapshot, SnapshotUpdate};
 use keyward_model::{
-    CallerId, Credential, Grant, GrantId, Grantee, Group, GroupId, Place, Revision, Timestamp, World,
+    Action, CallerId, Credential, Grant, GrantId, Grantee, Group, GroupId, Place, Revision, Timestamp, World,
 };
 use keyward_store::{AuditEntry, Record, RecordId, StoreError, Touch, WriteTx};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::gather::Gather;
 use crate::plan::{Owner, Plan, PlanContext, Removal, Step, account_of, describe, plan, removal};
 use crate::shared::Shared;
-use crate::{ControlError, ErrorKind, Minter, Problem};
+use crate::{Actor, ControlError, ErrorKind, Minter, Problem};
 
 /// The transaction of a batch of writes, and the write among them that is under way.
 pub(crate) struct Job<'s> {
@@ -28,15 +28,21 @@ pub(crate) struct Job<'s> {
 }
 
 /// The write under way.
-#[derive(Default)]
 struct Current {
-    actor: String,
+    actor: Actor,
     action: &'static str,
-    at: Option<Timestamp>,
+    at: Timestamp,
     audit: Vec<AuditEntry>,
     dirty: Dirty,
     places: Vec<(RecordId, Place)>,
     dry_run: bool,
+}
+
+impl Current {
+    fn new(actor: Actor, action: &'static str, at: Timestamp, dry_run: bool) -> Self {
+        let (audit, dirty, places) = (Vec::new(), Dirty::default(), Vec::new());
+        Self { actor, action, at, audit, dirty, places, dry_run }
+    }
 }
 
 /// What a write touched, as the Snapshot counts.
@@ -64,17 +70,23 @@ impl<'s> Job<'s> {
         minter: &'s mut Minter,
         snapshot: Arc<Snapshot>,
     ) -> Self {
-        Self { tx, shared, minter, snapshot, changed: false, sound: true, current: Current::default() }
+        let current = Current::new(Actor::Start, "", shared.now(), false);
+        Self { tx, shared, minter, snapshot, changed: false, sound: true, current }
     }
 
     /// The moment at which everything of this write happens.
     pub(crate) fn now(&self) -> Timestamp {
-        self.current.at.unwrap_or_else(|| self.shared.now())
+        self.current.at
     }
 
     /// What can be read, with what was written so far.
     pub(crate) fn gather(&mut self) -> Gather<'_> {
-        Gather::new(self.tx.reads())
+        Gather::new(self.tx.reads(), &self.current.actor)
+    }
+
+    /// Who asked.
+    pub(crate) fn actor(&self) -> &Actor {
+        &self.current.actor
     }
 
     /// Compile, but keep nothing.
@@ -123,14 +135,33 @@ impl<'s> Job<'s> {
         let mut removal = removal(existing, id).map_err(|users| ControlError::in_use(label, users))?;
         removal.steps.sort_by_key(Step::rank);
         if !dry_run {
+            // Whoever may remove it may remove what goes along.
             for step in std::mem::take(&mut removal.steps) {
-                self.step(step).await?;
+                self.unchecked_step(step).await?;
             }
         }
         Ok(removal)
     }
 
+    /// Does one step, if the actor may: the one place through which every change goes.
     pub(crate) async fn step(&mut self, step: Step) -> Result<(), ControlError> {
+        let (id, account, action) = match &step {
+            Step::Put { record, before: None } => (record.id(), account_of(record), Action::Create),
+            Step::Put { record, before: Some(_) } => (record.id(), account_of(record), Action::Change),
+            Step::Delete { id, account, .. } => (*id, *account, Action::Delete),
+        };
+        let account = match (account, id) {
+            (None, RecordId::Member(group, _)) => {
+                self.tx.reads().group(group).await?.map(|group| group.object.account)
+            }
+            (account, _) => account,
+        };
+        self.current.actor.may_in(account, id.noun(), action)?;
+        self.unchecked_step(step).await
+    }
+
+    /// Does one step that the use case itself has allowed.
+    pub(crate) async fn unchecked_step(&mut self, step: Step) -> Result<(), ControlError> {
         match step {
             Step::Put { record, before } => {
                 self.tx.put(&record).await?;
@@ -157,7 +188,7 @@ impl<'s> Job<'s> {
         detail: &Value,
     ) {
         self.current.audit.push(AuditEntry {
-            actor: self.current.actor.clone(),
+            actor: self.current.actor.to_string(),
             action: self.current.action,
             touch,
             noun: id.noun(),
@@ -167,10 +198,16 @@ impl<'s> Job<'s> {
         });
     }
 
-    pub(crate) async fn begin(&mut self, actor: String, action: &'static str) -> Result<(), ControlError> {
+    pub(crate) async fn begin(
+        &mut self,
+        actor: Actor,
+        action: &'static str,
+        dry_run: bool,
+    ) -> Result<(), ControlError> {
         let at = self.shared.now();
-        self.current = Current { actor, action, at: Some(at), ..Current::default() };
-        let begun = self.tx.begin_change(at).await;
+        self.current = Current::new(actor, action, at, dry_run);
+        let actor = self.current.actor.to_string();
+        let begun = self.tx.begin_change(at, &actor).await;
         self.sound &= begun.is_ok();
         Ok(begun?)
     }

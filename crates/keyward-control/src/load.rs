@@ -34,6 +34,7 @@ pub(crate) fn defaults(minter: &mut Minter, now: Timestamp) -> Result<[Record; 2
         description: String::new(),
         enabled: true,
         reveal: true,
+        grant_validity_max_s: None,
     };
     let spec = GatewaySpec {
         name,
@@ -52,7 +53,7 @@ pub(crate) async fn seed(store: &Store, minter: &mut Minter, now: Timestamp) -> 
     }
     let records = defaults(minter, now)?;
     let mut tx = store.write().await?;
-    tx.begin_change(now).await?;
+    tx.begin_change(now, &Actor::Start.to_string()).await?;
     let mut audit = Vec::new();
     for record in &records {
         tx.put(record).await?;

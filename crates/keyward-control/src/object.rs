@@ -3,8 +3,10 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use keyward_model::{AccountId, Caller, CallerKind, Name, Noun, Qualified, World};
-use keyward_store::{CallerFilter, ListPage, RecordId, Stored};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use keyward_model::{AccountId, Action, Caller, CallerKind, Name, Noun, Qualified, World};
+use keyward_store::{After, CallerFilter, ListPage, Order, RecordId, Stored, Within};
 
 use crate::gather::Gather;
 use crate::job::Job;
@@ -30,6 +32,8 @@ pub(crate) trait Object: Sized + Send + 'static {
     type View: Send + 'static;
 
     fn record_id(entity: &Self::Entity) -> RecordId;
+    /// Whose it is; absent: it belongs to no account.
+    fn account(entity: &Self::Entity) -> Option<AccountId>;
     fn name(entity: &Self::Entity) -> &Name;
     fn into_spec(view: Self::View) -> Self::Spec;
     /// A world of this one entry.
@@ -76,8 +80,14 @@ pub(crate) async fn find<O: Object>(
 ) -> Result<Stored<O::Entity>, ControlError> {
     let found = match of {
         ObjectRef::Id(id) => O::by_id(gather, *id).await?,
+        ObjectRef::IdIn(id, account) => {
+            let account = gather.account_named(account).await?.map(|account| account.id);
+            O::by_id(gather, *id).await?.filter(|found| O::account(&found.object) == account)
+        }
         ObjectRef::Named(named) => O::by_name(gather, named).await?,
     };
+    // What is another account's is not there.
+    let found = found.filter(|found| gather.sees(O::account(&found.object)));
     found.ok_or_else(|| ControlError::not_found(O::NOUN.singular(), of))
 }
 
@@ -86,10 +96,9 @@ pub(crate) async fn get<O: Object>(
     actor: &Actor,
     of: &ObjectRef<O::Id>,
 ) -> Result<O::View, ControlError> {
-    let [_, action, ..] = O::ACTIONS;
-    actor.may(action)?;
+    actor.may(O::NOUN.singular(), Action::Show)?;
     let mut reader = control.store().reader().await?;
-    let mut gather = Gather::new(reader.reads());
+    let mut gather = Gather::new(reader.reads(), actor);
     let found = find::<O>(&mut gather, of).await?;
     O::view(&mut gather, found).await
 }
@@ -99,13 +108,15 @@ pub(crate) async fn list<O: Object>(
     actor: &Actor,
     filter: &ListFilter,
 ) -> Result<Page<O::View>, ControlError> {
-    let [_, _, action, ..] = O::ACTIONS;
-    actor.may(action)?;
-    let page = list_page::<O::Id>(filter.after.as_deref(), filter.limit)?;
+    actor.may(O::NOUN.singular(), Action::List)?;
+    let page = list_page::<O::Id>(filter.after.as_deref(), filter.limit, filter.order)?;
     let mut reader = control.store().reader().await?;
-    let mut gather = Gather::new(reader.reads());
+    let mut gather = Gather::new(reader.reads(), actor);
     let mut found = O::page(&mut gather, filter, &page).await?;
-    let next = cut(&mut found, &page, |entity| O::record_id(entity).to_string());
+    let next = cut(&mut found, &page, |entity| After {
+        name: O::name(entity).to_string(),
+        id: O::record_id(entity).to_string(),
+    });
     let mut items = Vec::with_capacity(found.len());
     for entity in found {
         items.push(O::view(&mut gather, entity).await?);
@@ -117,32 +128,55 @@ pub(crate) async fn list<O: Object>(
 pub(crate) fn list_page<I: FromStr>(
     after: Option<&str>,
     limit: Option<u32>,
+    order: Order,
 ) -> Result<ListPage, ControlError> {
-    let after = after.unwrap_or_default();
-    if !after.is_empty() && after.parse::<I>().is_err() {
-        let text = format!("`{}` is not what a page said as its `next`", after.escape_debug());
-        return Err(Problem::invalid("after_malformed", "after", text).into());
-    }
+    let malformed = |after: &str| {
+        let text = format!("`{}` is not what a page of this list said as its `next`", after.escape_debug());
+        Problem::invalid("after_malformed", "after", text)
+    };
+    let after = after.filter(|after| !after.is_empty());
+    let after = after.map(|text| read_after::<I>(text, order).ok_or_else(|| malformed(text))).transpose()?;
     let limit = limit.unwrap_or(PAGE_USUAL);
     if !(1..=PAGE_MAX).contains(&limit) {
         let text = format!("a page has 1 to {PAGE_MAX} items, not {limit}");
         return Err(Problem::invalid("limit_malformed", "limit", text).into());
     }
-    Ok(ListPage { after: after.to_owned(), limit: limit.saturating_add(1) })
+    Ok(ListPage { after, limit: limit.saturating_add(1), order })
 }
 
 /// Takes away the one more; the id after which the next page begins.
 pub(crate) fn cut<T>(
     found: &mut Vec<Stored<T>>,
     page: &ListPage,
-    id: impl Fn(&T) -> String,
+    after: impl Fn(&T) -> After,
 ) -> Option<String> {
     let limit = usize::try_from(page.limit.saturating_sub(1)).unwrap_or(usize::MAX);
     if found.len() <= limit {
         return None;
     }
     found.truncate(limit);
-    found.last().map(|last| id(&last.object))
+    found.last().map(|last| write_after(&after(&last.object), page.order))
+}
+
+/// Where a page ends: the last id; sorted by name, the name as well.
+fn write_after(after: &After, order: Order) -> String {
+    match order.by_name {
+        false => after.id.clone(),
+        true => format!("{}.{}", after.id, URL_SAFE_NO_PAD.encode(&after.name)),
+    }
+}
+
+fn read_after<I: FromStr>(text: &str, order: Order) -> Option<After> {
+    let (id, name) = match (order.by_name, text.split_once('.')) {
+        (false, None) => (text, String::new()),
+        (true, Some((id, name))) => {
+            let name = URL_SAFE_NO_PAD.decode(name).ok().and_then(|name| String::from_utf8(name).ok())?;
+            (id, name.parse::<Name>().ok()?.to_string())
+        }
+        _ => return None,
+    };
+    id.parse::<I>().ok()?;
+    Some(After { name, id: id.to_owned() })
 }
 
 pub(crate) async fn create<O: Object>(
@@ -151,7 +185,7 @@ pub(crate) async fn create<O: Object>(
     spec: O::Spec,
 ) -> Result<Created<O::View>, ControlError> {
     let [action, ..] = O::ACTIONS;
-    actor.may(action)?;
+    actor.may(O::NOUN.singular(), Action::Create)?;
     let work = control.write(actor, action, move |job| {
         Box::pin(async move {
             let world = O::world(spec);
@@ -165,7 +199,7 @@ pub(crate) async fn create<O: Object>(
         })
     });
     let ((object, plan), revision) = work.await?;
-    Ok(Created { revision, object, minted: plan.minted, warnings: plan.warnings })
+    Ok(Created { revision, object, minted: control.kept(plan.minted), warnings: plan.warnings })
 }
 
 pub(crate) async fn change<O: Object>(
@@ -175,7 +209,7 @@ pub(crate) async fn change<O: Object>(
     edit: impl FnOnce(&mut O::Spec) -> Result<(), Problem> + Send + 'static,
 ) -> Result<Created<O::View>, ControlError> {
     let [_, _, _, action, _] = O::ACTIONS;
-    actor.may(action)?;
+    actor.may(O::NOUN.singular(), Action::Change)?;
     let work = control.write(actor, action, move |job| {
         Box::pin(async move {
             let mut gather = job.gather();
@@ -194,7 +228,7 @@ pub(crate) async fn change<O: Object>(
         })
     });
     let ((object, plan), revision) = work.await?;
-    Ok(Created { revision, object, minted: plan.minted, warnings: plan.warnings })
+    Ok(Created { revision, object, minted: control.kept(plan.minted), warnings: plan.warnings })
 }
 
 /// Shows the one object that a plan was about, as it is now.
@@ -213,12 +247,15 @@ pub(crate) async fn delete<O: Object>(
     dry_run: bool,
 ) -> Result<Deleted, ControlError> {
     let [.., action] = O::ACTIONS;
-    actor.may(action)?;
+    actor.may(O::NOUN.singular(), Action::Delete)?;
+    let actor_may = actor.clone();
+    let dry_run = dry_run || control.is_dry_run();
     let work = control.write(actor, action, move |job| {
         Box::pin(async move {
             let mut gather = job.gather();
             let found = find::<O>(&mut gather, &of).await?;
             let id = O::record_id(&found.object);
+            actor_may.may_in(O::account(&found.object), O::NOUN.singular(), Action::Delete)?;
             O::itself(&mut gather, &found.object).await?;
             O::around(&mut gather, &found.object).await?;
             let label = format!("{} `{}`", O::NOUN.singular(), O::name(&found.object));
@@ -237,15 +274,12 @@ impl<T> Created<T> {
     }
 }
 
-/// The account that a list is narrowed to.
-pub(crate) async fn account_of(
-    gather: &mut Gather<'_>,
-    filter: &ListFilter,
-) -> Result<Option<AccountId>, ControlError> {
-    let Some(name) = &filter.account else { return Ok(None) };
+/// The accounts that a list is narrowed to: the one that is named, else all that the actor sees.
+pub(crate) async fn within(gather: &mut Gather<'_>, filter: &ListFilter) -> Result<Within, ControlError> {
+    let Some(name) = &filter.account else { return Ok(gather.seen_accounts()) };
     let account = gather.account_named(name).await?;
     let account = account.ok_or_else(|| ControlError::not_found("account", format!("`{name}`")))?;
-    Ok(Some(account.id))
+    Ok(account.id.into())
 }
 
 pub(crate) async fn caller_named(
@@ -269,10 +303,12 @@ pub(crate) async fn callers_page(
     page: &ListPage,
 ) -> Result<Vec<Stored<Caller>>, ControlError> {
     let filter = CallerFilter {
-        account: account_of(gather, filter).await?,
+        within: within(gather, filter).await?,
         kind: Some(kind),
         name: filter.name_contains.clone(),
         tag: filter.tag.clone(),
+        app_key: filter.app_key.clone(),
+        enabled: filter.enabled,
     };
     Ok(gather.reads.list_callers(&filter, page).await?)
 }

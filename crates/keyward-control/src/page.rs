@@ -1,6 +1,7 @@
 //! Lists in pages.
 
-use keyward_model::Name;
+use keyward_model::{AppKey, Name};
+pub use keyward_store::Order;
 
 /// Which objects a list has, and which page of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,6 +12,12 @@ pub struct ListFilter {
     pub name_contains: Option<String>,
     /// Only callers with this tag.
     pub tag: Option<(String, String)>,
+    /// Only the caller with this AppKey.
+    pub app_key: Option<AppKey>,
+    /// Only enabled, or only disabled ones.
+    pub enabled: Option<bool>,
+    /// In which order; the same for every page.
+    pub order: Order,
     /// What [`Page::next`] said; absent: from the start.
     pub after: Option<String>,
     /// Most items in a page, 1 to 1000; absent: 100.

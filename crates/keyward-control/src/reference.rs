@@ -10,6 +10,8 @@ use keyward_model::{Name, Qualified};
 pub enum ObjectRef<I> {
     /// By id.
     Id(I),
+    /// By id, if it is this account's.
+    IdIn(I, Name),
     /// By account and name. For accounts and gateways, which are global, the account is not looked at.
     Named(Qualified),
 }
@@ -33,6 +35,7 @@ impl<I: fmt::Display> fmt::Display for ObjectRef<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Id(id) => write!(f, "`{id}`"),
+            Self::IdIn(id, account) => write!(f, "`{id}` in account `{account}`"),
             Self::Named(named) => write!(f, "`{}` in account `{}`", named.name, named.account),
         }
     }

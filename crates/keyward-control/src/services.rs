@@ -121,6 +121,10 @@ impl Object for ServiceObject {
         RecordId::Service(entity.id)
     }
 
+    fn account(service: &Service) -> Option<AccountId> {
+        Some(service.account)
+    }
+
     fn name(entity: &Service) -> &Name {
         &entity.spec.name
     }
@@ -175,7 +179,7 @@ impl Object for ServiceObject {
         filter: &ListFilter,
         page: &ListPage,
     ) -> Result<Vec<Stored<Service>>, ControlError> {
-        let account = object::account_of(gather, filter).await?;
-        Ok(gather.reads.list_services(account, filter.name_contains.as_deref(), page).await?)
+        let within = object::within(gather, filter).await?;
+        Ok(gather.reads.list_services(&within, filter.name_contains.as_deref(), page).await?)
     }
 }

@@ -16,6 +16,7 @@ pub(crate) fn account_spec(account: &Account) -> AccountSpec {
         description: account.description.clone(),
         enabled: account.enabled,
         reveal: account.reveal,
+        grant_validity_max_s: account.grant_validity_max_s,
     }
 }
 

@@ -24,6 +24,7 @@ pub(crate) type Work<'j, T> = Pin<Box<dyn Future<Output = Result<T, ControlError
 /// A write that waits, whatever its answer is.
 trait Queued: Send {
     fn actor(&self) -> (&Actor, &'static str);
+    fn is_dry_run(&self) -> bool;
     fn run<'j, 's>(&'j mut self, job: &'j mut Job<'s>) -> Work<'j, ()>;
     fn answer(self: Box<Self>, outcome: Result<Revision, ControlError>);
 }
@@ -31,6 +32,7 @@ trait Queued: Send {
 struct Write<F, T> {
     actor: Actor,
     action: &'static str,
+    dry_run: bool,
     work: Option<F>,
     done: Option<T>,
     reply: oneshot::Sender<Result<(T, Revision), ControlError>>,
@@ -43,6 +45,10 @@ where
 {
     fn actor(&self) -> (&Actor, &'static str) {
         (&self.actor, self.action)
+    }
+
+    fn is_dry_run(&self) -> bool {
+        self.dry_run
     }
 
     fn run<'j, 's>(&'j mut self, job: &'j mut Job<'s>) -> Work<'j, ()> {
@@ -80,6 +86,7 @@ impl Writes {
         &self,
         actor: &Actor,
         action: &'static str,
+        dry_run: bool,
         work: F,
     ) -> Result<(T, Revision), ControlError>
     where
@@ -87,7 +94,7 @@ impl Writes {
         T: Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let write = Write { actor: actor.clone(), action, work: Some(work), done: None, reply };
+        let write = Write { actor: actor.clone(), action, dry_run, work: Some(work), done: None, reply };
         self.queue.send(Box::new(write)).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
@@ -133,8 +140,9 @@ impl Writer {
         let mut next = Some(first);
         while let Some(mut queued) = next.take() {
             let (actor, action) = queued.actor();
-            let (actor, action) = (actor.to_string(), action);
-            let outcome = match job.begin(actor, action).await {
+            let actor = actor.clone();
+            let dry_run = queued.is_dry_run();
+            let outcome = match job.begin(actor, action, dry_run).await {
                 Ok(()) => {
                     let worked = queued.run(&mut job).await;
                     job.end(worked).await

@@ -15,6 +15,8 @@ pub struct Account {
     pub enabled: bool,
     /// May secrets be shown again? If not, only digests are kept where a digest suffices.
     pub reveal: bool,
+    /// The longest validity of a grant that it gives, in seconds; absent: no bound.
+    pub grant_validity_max_s: Option<u64>,
 }
 
 /// An account as a world file or an operator describes it.
@@ -28,4 +30,6 @@ pub struct AccountSpec {
     pub enabled: bool,
     /// See [`Account::reveal`].
     pub reveal: bool,
+    /// See [`Account::grant_validity_max_s`].
+    pub grant_validity_max_s: Option<u64>,
 }

@@ -65,6 +65,11 @@ typed_id!(/// Id of an [`Api`](crate::Api).
 typed_id!(/// Id of a [`Grant`](crate::Grant). Ids sort by age, so "the lowest" is the oldest.
     GrantId, "grt_");
 
+typed_id!(/// Id of an [`Operator`](crate::Operator).
+    OperatorId, "opr_");
+typed_id!(/// Id of an [`OperatorToken`](crate::OperatorToken).
+    OperatorTokenId, "otk_");
+
 /// The two nouns under which a caller is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CallerKind {

@@ -6,6 +6,7 @@
 //! Nothing here is `Serialize`: the forms that leave the process live in `keyward-api`.
 
 mod account;
+mod action;
 mod api;
 mod caller;
 mod credential;
@@ -17,6 +18,7 @@ mod json;
 mod jwks;
 mod name;
 mod operation;
+mod operator;
 pub mod owned;
 mod path;
 mod reason;
@@ -27,6 +29,7 @@ mod time;
 mod world;
 
 pub use account::*;
+pub use action::*;
 pub use api::*;
 pub use caller::*;
 pub use credential::*;
@@ -38,6 +41,7 @@ pub use json::*;
 pub use jwks::*;
 pub use name::*;
 pub use operation::*;
+pub use operator::*;
 pub use path::*;
 pub use reason::*;
 pub use revision::*;

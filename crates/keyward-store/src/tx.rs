@@ -23,6 +23,7 @@ pub struct WriteTx<'s> {
 /// A change under way within the transaction.
 struct OpenChange {
     at: Timestamp,
+    actor: String,
     head_before: Head,
     records: Vec<(RecordId, bool)>,
 }
@@ -60,13 +61,18 @@ impl WriteTx<'_> {
         self.head.revision
     }
 
-    /// Begins a change. [`WriteTx::abandon_change`] undoes what follows, and only that.
+    /// Begins a change by this actor, as the audit names it. [`WriteTx::abandon_change`] undoes what follows, and only that.
     ///
     /// # Errors
     /// The store does not answer.
-    pub async fn begin_change(&mut self, at: Timestamp) -> Result<(), StoreError> {
+    pub async fn begin_change(&mut self, at: Timestamp, actor: &str) -> Result<(), StoreError> {
         self.execute("SAVEPOINT change").await?;
-        self.change = Some(OpenChange { at, head_before: self.head.clone(), records: Vec::new() });
+        self.change = Some(OpenChange {
+            at,
+            actor: actor.to_owned(),
+            head_before: self.head.clone(),
+            records: Vec::new(),
+        });
         Ok(())
     }
 
@@ -176,6 +182,11 @@ impl WriteTx<'_> {
     /// When the change under way is made, as the database has it.
     pub(crate) fn at(&self) -> i64 {
         self.change.as_ref().map_or(0, |change| change.at.as_millis())
+    }
+
+    /// Who makes the change under way.
+    pub(crate) fn actor(&self) -> &str {
+        self.change.as_ref().map_or("", |change| &change.actor)
     }
 
     pub(crate) async fn run(&mut self, statement: Statement<'_>) -> Result<u64, StoreError> {

@@ -70,8 +70,14 @@ impl World {
 
     pub(crate) fn account(&mut self, text: &str) -> AccountId {
         let id = AccountId::from_uuid(self.uuid());
-        let account =
-            Account { id, name: name(text), description: String::new(), enabled: true, reveal: true };
+        let account = Account {
+            id,
+            name: name(text),
+            description: String::new(),
+            enabled: true,
+            reveal: true,
+            grant_validity_max_s: None,
+        };
         self.accounts.insert(id, account);
         id
     }

@@ -34,6 +34,7 @@ impl Planner<'_> {
             description: spec.description.clone(),
             enabled: spec.enabled,
             reveal: spec.reveal,
+            grant_validity_max_s: spec.grant_validity_max_s,
         };
         let before = self.existing.accounts.get(&id).cloned();
         let differs = before.as_ref() != Some(&after);

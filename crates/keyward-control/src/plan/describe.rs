@@ -17,6 +17,7 @@ pub(crate) fn describe(record: &Record) -> Value {
             "description": account.description,
             "enabled": account.enabled,
             "reveal": account.reveal,
+            "grant_validity_max_s": account.grant_validity_max_s,
         }),
         Record::Gateway(gateway) => describe_gateway(gateway),
         Record::Service(service) => describe_service(service),

@@ -2,7 +2,7 @@
 
 use keyward_model::{
     AccountId, Api, GatewayId, Grant, GrantId, GrantSpec, Grantee, GranteeSpec, Located, Noun, Operation,
-    Place, StageSet, Timestamp, ValidityState,
+    Place, StageSet, Timestamp, Validity, ValidityState,
 };
 use keyward_store::{Record, RecordId};
 
@@ -58,8 +58,11 @@ impl Planner<'_> {
             return;
         }
         let Some(id) = found.or_else(|| self.uuid().map(GrantId::from_uuid)) else { return };
-        self.check_validity(spec, place);
         let before = self.existing.grants.get(&id).cloned();
+        if before.as_ref().is_none_or(|before| before.validity != spec.validity) {
+            self.check_longest(account, spec, place);
+        }
+        self.check_validity(spec, place);
         let after = Grant {
             id,
             account,
@@ -229,11 +232,37 @@ impl Planner<'_> {
         }
     }
 
+    /// What was given before its account set a bound stays.
+    fn check_longest(&mut self, account: AccountId, spec: &GrantSpec, place: &Place) {
+        let max_s = self.existing.accounts.get(&account).and_then(|account| account.grant_validity_max_s);
+        if let Some(max_s) = max_s
+            && let Err(text) = within_longest(spec.validity, max_s, self.context.now)
+        {
+            self.invalid("validity_too_long", within(place, "valid_until"), text);
+        }
+    }
+
     fn check_validity(&mut self, spec: &GrantSpec, place: &Place) {
         if spec.validity.state_at(self.context.now) == ValidityState::Expired {
             let text = "this grant has ended already, so it permits nothing";
             self.warn(Noun::Grant, "already_ended", within(place, "valid_until"), text);
         }
+    }
+}
+
+/// Does a validity end soon enough after it begins (or after now, where it has begun)?
+///
+/// # Errors
+/// What to do instead, for people.
+pub(crate) fn within_longest(validity: Validity, max_s: u64, now: Timestamp) -> Result<(), String> {
+    let from = validity.from.map_or(now, |from| from.max(now));
+    let max_ms = i64::try_from(max_s).unwrap_or(i64::MAX).saturating_mul(1_000);
+    let latest = Timestamp::from_millis(from.as_millis().saturating_add(max_ms));
+    match validity.until {
+        Some(until) if until <= latest => Ok(()),
+        _ => Err(format!(
+            "the account's grants are valid for {max_s} seconds at most: end this one at {latest} or before"
+        )),
     }
 }
 

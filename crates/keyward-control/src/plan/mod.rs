@@ -33,7 +33,7 @@ use callers::{Want, What};
 pub(crate) use credentials::{check_app_secret, check_opaque, is_weak};
 pub(crate) use describe::{account_of, describe, describe_credential};
 pub(crate) use existing::{Existing, Known};
-pub(crate) use grants::still_permitting;
+pub(crate) use grants::{still_permitting, within_longest};
 pub(crate) use prune::accounts_named;
 pub(crate) use removal::{Removal, removal};
 use words::looks_like_an_id;

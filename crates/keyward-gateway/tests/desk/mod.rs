@@ -388,6 +388,7 @@ impl World {
                 description: String::new(),
                 enabled: true,
                 reveal: true,
+                grant_validity_max_s: None,
             }),
             SnapshotUpdate::UpsertGateway(self.gateway_row()),
             SnapshotUpdate::UpsertService(self.service_row(service, account)),

@@ -2,14 +2,16 @@
 
 use keyward_model::{Account, AccountId, Name};
 
-use super::{ListPage, contains_pattern, read_all, read_list, stored};
+use super::{ListPage, Listing, Within, read_all, read_list, stored};
 use crate::columns::Columns;
+use crate::reads::number;
 use crate::{Reads, StoreError, Stored, WriteTx};
 
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, name, description, enabled, reveal, revision, created, changed FROM accounts ",
+            "SELECT id, name, description, enabled, reveal, grant_validity_max_s, revision, \
+             created, changed FROM accounts ",
             $rest
         )
     };
@@ -24,8 +26,15 @@ pub(crate) fn read(row: &impl Columns) -> Result<Stored<Account>, String> {
         description: row.text("description")?,
         enabled: row.flag("enabled")?,
         reveal: row.flag("reveal")?,
+        grant_validity_max_s: max_s(row)?,
     };
     stored(row, account)
+}
+
+fn max_s(row: &impl Columns) -> Result<Option<u64>, String> {
+    let max = row.number_or_null("grant_validity_max_s")?;
+    max.map(|max| u64::try_from(max).map_err(|_| "its `grant_validity_max_s` is negative".to_owned()))
+        .transpose()
 }
 
 impl Reads<'_> {
@@ -44,14 +53,12 @@ impl Reads<'_> {
     /// The store does not answer.
     pub async fn list_accounts(
         &mut self,
+        within: &Within,
         name: Option<&str>,
         page: &ListPage,
     ) -> Result<Vec<Stored<Account>>, StoreError> {
-        let statement =
-            sqlx::query(select!("WHERE id > $1 AND lower(name) LIKE $2 ESCAPE '\\' ORDER BY id LIMIT $3"))
-                .bind(page.after.clone())
-                .bind(contains_pattern(name))
-                .bind(i64::from(page.limit));
+        let listing = Listing::new(select!("")).within("id", within).name_has("name", name);
+        let statement = listing.page(page, "id", Some("name"));
         Ok(read_list("account", &self.all(statement).await?, read))
     }
 
@@ -78,9 +85,10 @@ impl WriteTx<'_> {
     pub(crate) async fn put_account(&mut self, account: &Account) -> Result<(), StoreError> {
         let id = account.id.to_string();
         let statement = sqlx::query(
-            "INSERT INTO accounts (id, name, description, enabled, reveal, revision, created, changed) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $7) ON CONFLICT (id) DO UPDATE SET name = excluded.name, \
-             description = excluded.description, enabled = excluded.enabled, reveal = excluded.reveal, \
+            "INSERT INTO accounts (id, name, description, enabled, reveal, grant_validity_max_s, revision, created, \
+             changed) VALUES ($1, $2, $3, $4, $5, $8, $6, $7, $7) ON CONFLICT (id) DO UPDATE SET \
+             name = excluded.name, description = excluded.description, enabled = excluded.enabled, \
+             reveal = excluded.reveal, grant_validity_max_s = excluded.grant_validity_max_s, \
              revision = excluded.revision, changed = excluded.changed",
         )
         .bind(id.clone())
@@ -89,7 +97,8 @@ impl WriteTx<'_> {
         .bind(i64::from(account.enabled))
         .bind(i64::from(account.reveal))
         .bind(self.next_revision())
-        .bind(self.at());
+        .bind(self.at())
+        .bind(account.grant_validity_max_s.map(number));
         self.run(statement).await?;
         self.give_key(account.id, &id).await?;
         if !account.reveal {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use keyward_model::{AccountId, Api, ApiId, GatewayId, Name, ServiceId, Stage, StageBinding};
 use sqlx::any::AnyRow;
 
-use super::{ListPage, contains_pattern, read_all, read_list, stored};
+use super::{ListPage, Listing, Within, read_all, read_list, stored};
 use crate::columns::Columns;
 use crate::docs;
 use crate::reads::opt_text;
@@ -88,17 +88,12 @@ impl Reads<'_> {
     /// The store does not answer.
     pub async fn list_apis(
         &mut self,
-        account: Option<AccountId>,
+        within: &Within,
         name: Option<&str>,
         page: &ListPage,
     ) -> Result<Vec<Stored<Api>>, StoreError> {
-        let statement = sqlx::query(select!(
-            "WHERE id > $1 AND ($2 IS NULL OR account = $2) AND lower(name) LIKE $3 ESCAPE '\\' ORDER BY id LIMIT $4"
-        ))
-        .bind(page.after.clone())
-        .bind(opt_text(account))
-        .bind(contains_pattern(name))
-        .bind(i64::from(page.limit));
+        let listing = Listing::new(select!("")).within("account", within).name_has("name", name);
+        let statement = listing.page(page, "id", Some("name"));
         let rows = self.all(statement).await?;
         self.complete(read_list("api", &rows, read)).await
     }

@@ -1,11 +1,10 @@
 //! Callers: applications and consumers.
 
-use keyward_model::{AccountId, Caller, CallerId, CallerKind, Name};
+use keyward_model::{AccountId, AppKey, Caller, CallerId, CallerKind, Name};
 
-use super::{ListPage, contains_pattern, read_list, stored};
+use super::{ListPage, Listing, Within, read_list, stored};
 use crate::columns::Columns;
 use crate::docs;
-use crate::reads::opt_text;
 use crate::{Reads, StoreError, Stored, WriteTx};
 
 macro_rules! select {
@@ -23,14 +22,18 @@ pub(crate) const RANGE: &str = select!("WHERE rowid >= $1 AND rowid < $2");
 /// Which callers a list has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallerFilter {
-    /// Only this account's.
-    pub account: Option<AccountId>,
+    /// Only these accounts'.
+    pub within: Within,
     /// Only this kind.
     pub kind: Option<CallerKind>,
     /// Only those whose name has this in it.
     pub name: Option<String>,
     /// Only those with this tag.
     pub tag: Option<(String, String)>,
+    /// Only the one with this AppKey (in any case).
+    pub app_key: Option<AppKey>,
+    /// Only enabled, or only disabled ones.
+    pub enabled: Option<bool>,
 }
 
 pub(crate) fn read(row: &impl Columns) -> Result<Stored<Caller>, String> {
@@ -63,16 +66,17 @@ impl Reads<'_> {
     ) -> Result<Vec<Stored<Caller>>, StoreError> {
         let tag = filter.tag.as_ref().map(|(name, value)| docs::caller::tag_needle(name, value));
         // `replace` finds a text exactly, and alike in every dialect, which LIKE and instr do not.
-        let statement = sqlx::query(select!(
-            "WHERE id > $1 AND ($2 IS NULL OR account = $2) AND ($3 IS NULL OR kind = $3) AND lower(name) \
-             LIKE $4 ESCAPE '\\' AND ($5 IS NULL OR replace(tags, $5, '') <> tags) ORDER BY id LIMIT $6"
-        ))
-        .bind(page.after.clone())
-        .bind(opt_text(filter.account))
-        .bind(filter.kind.map(|kind| kind.noun().to_owned()))
-        .bind(contains_pattern(filter.name.as_deref()))
-        .bind(tag)
-        .bind(i64::from(page.limit));
+        let statement = Listing::new(select!(""))
+            .within("account", &filter.within)
+            .text("kind = ?", filter.kind.map(CallerKind::noun))
+            .name_has("name", filter.name.as_deref())
+            .text("replace(tags, ?, '') <> tags", tag)
+            .text(
+                "id IN (SELECT caller FROM credentials WHERE app_key_folded = ?)",
+                filter.app_key.as_ref().map(AppKey::folded),
+            )
+            .flag("enabled = ?", filter.enabled)
+            .page(page, "id", Some("name"));
         Ok(read_list("caller", &self.all(statement).await?, read))
     }
 

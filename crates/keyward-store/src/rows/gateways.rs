@@ -2,7 +2,7 @@
 
 use keyward_model::{Gateway, GatewayId, GatewaySpec, Name};
 
-use super::{ListPage, contains_pattern, read_all, read_list, stored};
+use super::{ListPage, Listing, read_all, read_list, stored};
 use crate::columns::Columns;
 use crate::docs;
 use crate::{Reads, StoreError, Stored, WriteTx};
@@ -45,11 +45,8 @@ impl Reads<'_> {
         name: Option<&str>,
         page: &ListPage,
     ) -> Result<Vec<Stored<Gateway>>, StoreError> {
-        let statement =
-            sqlx::query(select!("WHERE id > $1 AND lower(name) LIKE $2 ESCAPE '\\' ORDER BY id LIMIT $3"))
-                .bind(page.after.clone())
-                .bind(contains_pattern(name))
-                .bind(i64::from(page.limit));
+        let listing = Listing::new(select!("")).name_has("name", name);
+        let statement = listing.page(page, "id", Some("name"));
         Ok(read_list("gateway", &self.all(statement).await?, read))
     }
 

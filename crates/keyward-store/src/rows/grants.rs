@@ -1,13 +1,13 @@
 //! Grants.
 
 use keyward_model::{
-    AccountId, ApiId, CallerId, GatewayId, Grant, GrantId, Grantee, GroupId, StageSet, Validity,
+    AccountId, ApiId, CallerId, GatewayId, Grant, GrantId, Grantee, GroupId, StageSet, Timestamp, Validity,
 };
 
-use super::{ListPage, read_all, read_list, stored};
+use super::list::Value;
+use super::{ListPage, Listing, Within, read_all, read_list, stored};
 use crate::columns::Columns;
 use crate::docs;
-use crate::reads::opt_text;
 use crate::{Reads, StoreError, Stored, WriteTx};
 
 macro_rules! select {
@@ -23,7 +23,7 @@ macro_rules! select {
 pub(crate) const RANGE: &str = select!("WHERE rowid >= $1 AND rowid < $2");
 
 /// Which grants a list has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantsOf {
     /// Only those this account gave.
     pub account: Option<AccountId>,
@@ -31,8 +31,48 @@ pub struct GrantsOf {
     pub api: Option<ApiId>,
     /// Only those for this caller itself, or for a group it is in.
     pub caller: Option<CallerId>,
+    /// Only those for this group itself.
+    pub group: Option<GroupId>,
     /// Also those that were revoked.
     pub revoked: bool,
+    /// Only those in this state at [`GrantsOf::at`].
+    pub state: Option<GrantState>,
+    /// The moment at which the state is meant.
+    pub at: Timestamp,
+    /// Only those that one of these accounts gave, or whose caller or group is one of these accounts'.
+    pub seen_by: Within,
+}
+
+/// Grants have two sides: who gave them, and whom they are for. Groups are of the giver's account.
+const SEEN_BY: &str = "(account IN % OR caller IN (SELECT id FROM callers WHERE account IN %))";
+
+/// Where a grant stands at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GrantState {
+    /// Its validity has not begun.
+    NotYet,
+    /// It permits.
+    InEffect,
+    /// Its validity has ended.
+    Expired,
+    /// It was revoked, which is final.
+    Revoked,
+}
+
+impl GrantsOf {
+    /// Every grant that is not revoked; states are meant at this moment.
+    pub fn at(at: Timestamp) -> Self {
+        Self {
+            account: None,
+            api: None,
+            caller: None,
+            group: None,
+            revoked: false,
+            state: None,
+            at,
+            seen_by: Within::All,
+        }
+    }
 }
 
 pub(crate) fn read(row: &impl Columns) -> Result<Stored<Grant>, String> {
@@ -76,17 +116,32 @@ impl Reads<'_> {
         of: &GrantsOf,
         page: &ListPage,
     ) -> Result<Vec<Stored<Grant>>, StoreError> {
-        let statement = sqlx::query(select!(
-            "WHERE id > $1 AND ($2 IS NULL OR account = $2) AND ($3 IS NULL OR api = $3) AND ($4 IS NULL OR \
-             caller = $4 OR group_id IN (SELECT group_id FROM group_members WHERE caller = $4)) AND \
-             ($5 = 1 OR revoked IS NULL) ORDER BY id LIMIT $6"
-        ))
-        .bind(page.after.clone())
-        .bind(opt_text(of.account))
-        .bind(opt_text(of.api))
-        .bind(opt_text(of.caller))
-        .bind(i64::from(of.revoked))
-        .bind(i64::from(page.limit));
+        let now = of.at.as_millis();
+        let listing = Listing::new(select!(""))
+            .text("account = ?", of.account)
+            .text("api = ?", of.api)
+            .text(
+                "(caller = ? OR group_id IN (SELECT group_id FROM group_members WHERE caller = ?))",
+                of.caller,
+            )
+            .text("group_id = ?", of.group);
+        let listing = match &of.seen_by {
+            Within::All => listing,
+            within => listing.within_so(SEEN_BY, within),
+        };
+        let time = |at: i64| Some(Value::Number(at));
+        let listing = match of.state {
+            None if of.revoked => listing,
+            None => listing.fixed("revoked IS NULL"),
+            Some(GrantState::Revoked) => listing.fixed("revoked IS NOT NULL"),
+            Some(GrantState::NotYet) => listing.fixed("revoked IS NULL").only("valid_from > ?", time(now)),
+            Some(GrantState::Expired) => listing.fixed("revoked IS NULL").only("valid_until <= ?", time(now)),
+            Some(GrantState::InEffect) => listing
+                .fixed("revoked IS NULL")
+                .only("(valid_from IS NULL OR valid_from <= ?)", time(now))
+                .only("(valid_until IS NULL OR valid_until > ?)", time(now)),
+        };
+        let statement = listing.page(page, "id", None);
         Ok(read_list("grant", &self.all(statement).await?, read))
     }
 
@@ -97,6 +152,15 @@ impl Reads<'_> {
     pub async fn grant(&mut self, id: GrantId) -> Result<Option<Stored<Grant>>, StoreError> {
         let row = self.all(sqlx::query(select!("WHERE id = $1")).bind(id.to_string())).await?;
         Ok(read_all("grant", &row, read)?.pop())
+    }
+
+    /// Who gave this grant, as the audit names actors; empty where that was before this was kept.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn granted_by(&mut self, id: GrantId) -> Result<String, StoreError> {
+        let row = sqlx::query("SELECT granted_by FROM grants WHERE id = $1").bind(id.to_string());
+        Ok(self.optional(row).await?.and_then(|row| row.text("granted_by").ok()).unwrap_or_default())
     }
 
     /// Every grant for these callers themselves, revoked ones included, in id order.
@@ -160,8 +224,8 @@ impl WriteTx<'_> {
         };
         let statement = sqlx::query(
             "INSERT INTO grants (id, account, caller, group_id, api, stages, gateways, operations, valid_from, \
-             valid_until, revoked, description, revision, created, changed) VALUES ($1, $2, $3, $4, $5, $6, $7, \
-             $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT (id) DO UPDATE SET stages = excluded.stages, \
+             valid_until, revoked, description, granted_by, revision, created, changed) VALUES ($1, $2, $3, \
+             $4, $5, $6, $7, $8, $9, $10, $11, $12, $16, $13, $14, $15) ON CONFLICT (id) DO UPDATE SET stages = excluded.stages, \
              gateways = excluded.gateways, operations = excluded.operations, valid_from = excluded.valid_from, \
              valid_until = excluded.valid_until, revoked = excluded.revoked, \
              description = excluded.description, revision = excluded.revision, changed = excluded.changed",
@@ -180,7 +244,8 @@ impl WriteTx<'_> {
         .bind(grant.description.clone())
         .bind(self.next_revision())
         .bind(grant.created.as_millis())
-        .bind(self.at());
+        .bind(self.at())
+        .bind(self.actor().to_owned());
         self.run(statement).await?;
         Ok(())
     }

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use keyward_model::{AccountId, CallerId, Group, GroupId, Name};
 
-use super::{ListPage, contains_pattern, read_list, stored};
+use super::{ListPage, Listing, Within, read_list, stored};
 use crate::columns::Columns;
-use crate::reads::opt_text;
 use crate::{Reads, StoreError, Stored, WriteTx};
 
 macro_rules! select {
@@ -46,17 +45,12 @@ impl Reads<'_> {
     /// The store does not answer.
     pub async fn list_groups(
         &mut self,
-        account: Option<AccountId>,
+        within: &Within,
         name: Option<&str>,
         page: &ListPage,
     ) -> Result<Vec<Stored<Group>>, StoreError> {
-        let statement = sqlx::query(select!(
-            "WHERE id > $1 AND ($2 IS NULL OR account = $2) AND lower(name) LIKE $3 ESCAPE '\\' ORDER BY id LIMIT $4"
-        ))
-        .bind(page.after.clone())
-        .bind(opt_text(account))
-        .bind(contains_pattern(name))
-        .bind(i64::from(page.limit));
+        let listing = Listing::new(select!("")).within("account", within).name_has("name", name);
+        let statement = listing.page(page, "id", Some("name"));
         Ok(read_list("group", &self.all(statement).await?, read))
     }
 

@@ -7,22 +7,17 @@ pub(crate) mod credentials;
 pub(crate) mod gateways;
 pub(crate) mod grants;
 pub(crate) mod groups;
+mod list;
 pub(crate) mod services;
+
+pub(crate) use list::Listing;
+pub use list::{After, ListPage, Order, Within};
 
 use sqlx::any::AnyRow;
 
 use crate::columns::Columns;
 use crate::reads::damaged;
 use crate::{StoreError, Stored};
-
-/// A page of a list: rows after this id, in id order, which is the order of age.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ListPage {
-    /// The last id of the page before; empty: from the start.
-    pub after: String,
-    /// Most rows.
-    pub limit: u32,
-}
 
 /// Wraps what was read of a row with what every row has.
 fn stored<T>(row: &impl Columns, object: T) -> Result<Stored<T>, String> {
@@ -62,19 +57,4 @@ fn read_list<T>(noun: &'static str, rows: &[AnyRow], read: impl Fn(&AnyRow) -> R
             }
         })
         .collect()
-}
-
-/// The pattern of `LIKE … ESCAPE '\'` that finds this text anywhere, in lower case; empty text finds everything.
-fn contains_pattern(text: Option<&str>) -> String {
-    let mut pattern = String::from("%");
-    for c in text.unwrap_or_default().to_lowercase().chars() {
-        if matches!(c, '%' | '_' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    if pattern.len() > 1 {
-        pattern.push('%');
-    }
-    pattern
 }

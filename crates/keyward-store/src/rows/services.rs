@@ -2,10 +2,10 @@
 
 use keyward_model::{AccountId, Name, Service, ServiceAuth, ServiceId, ServiceSpec};
 
-use super::{ListPage, contains_pattern, read_all, read_list, stored};
+use super::{ListPage, Listing, Within, read_all, read_list, stored};
 use crate::columns::Columns;
 use crate::docs;
-use crate::reads::{opt_text, owner};
+use crate::reads::owner;
 use crate::seal::{Position, Sealer};
 use crate::{Reads, StoreError, Stored, WriteTx};
 
@@ -71,18 +71,12 @@ impl Reads<'_> {
     /// The store does not answer.
     pub async fn list_services(
         &mut self,
-        account: Option<AccountId>,
+        within: &Within,
         name: Option<&str>,
         page: &ListPage,
     ) -> Result<Vec<Stored<Service>>, StoreError> {
-        let statement = sqlx::query(select!(
-            "WHERE s.id > $1 AND ($2 IS NULL OR s.account = $2) AND lower(s.name) LIKE $3 ESCAPE '\\' \
-             ORDER BY s.id LIMIT $4"
-        ))
-        .bind(page.after.clone())
-        .bind(opt_text(account))
-        .bind(contains_pattern(name))
-        .bind(i64::from(page.limit));
+        let listing = Listing::new(select!("")).within("s.account", within).name_has("s.name", name);
+        let statement = listing.page(page, "s.id", Some("s.name"));
         let rows = self.all(statement).await?;
         Ok(read_list("service", &rows, |row| read(row, self.sealer)))
     }

@@ -120,7 +120,7 @@ async fn helper_writes_to_a_disk_that_fails() {
         let mut tx = store.write().await.unwrap();
         let account = account(n);
         let outcome = async {
-            tx.begin_change(at(1)).await?;
+            tx.begin_change(at(1), "test").await?;
             tx.put(&Record::Account(account)).await?;
             tx.end_change(vec![entry("x")]).await
         }

@@ -97,7 +97,7 @@ async fn an_object_keeps_its_age_and_gets_a_new_revision_when_it_changes() {
     put(&store, &[Record::Account(account.clone())]).await;
     account.description = "another".to_owned();
     let mut tx = store.write().await.unwrap();
-    tx.begin_change(at(2_000)).await.unwrap();
+    tx.begin_change(at(2_000), "test").await.unwrap();
     tx.put(&Record::Account(account.clone())).await.unwrap();
     tx.end_change(Vec::new()).await.unwrap();
     tx.commit().await.unwrap();
@@ -123,7 +123,7 @@ async fn what_must_be_unique_is_refused_by_the_store_itself() {
     put(&store, &[Record::Caller(other), Record::Caller(consumer)]).await;
     for (what, twin) in twins {
         let mut tx = store.write().await.unwrap();
-        tx.begin_change(at(1)).await.unwrap();
+        tx.begin_change(at(1), "test").await.unwrap();
         let error = tx.put(&twin).await.unwrap_err();
         assert!(matches!(error, StoreError::Contradiction(_)), "{what}: {error}");
     }
@@ -138,7 +138,7 @@ async fn what_is_referred_to_cannot_go() {
     for record in &records {
         let free = matches!(record, Record::Credential(_) | Record::Member(..) | Record::Grant(_));
         let mut tx = store.write().await.unwrap();
-        tx.begin_change(at(1)).await.unwrap();
+        tx.begin_change(at(1), "test").await.unwrap();
         let deleted = tx.delete(&record.id()).await;
         match deleted {
             Ok(()) => assert!(free, "{} went", record.id()),
@@ -149,7 +149,7 @@ async fn what_is_referred_to_cannot_go() {
     }
     // From the leaves down everything goes, and nothing is left.
     let mut tx = store.write().await.unwrap();
-    tx.begin_change(at(1)).await.unwrap();
+    tx.begin_change(at(1), "test").await.unwrap();
     for record in records.iter().rev() {
         tx.delete(&record.id()).await.unwrap();
     }

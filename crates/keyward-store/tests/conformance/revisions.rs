@@ -21,7 +21,7 @@ async fn revisions_have_no_gap_under_concurrent_writers() {
             let mut revisions = Vec::new();
             for n in 0..20 {
                 let mut tx = store.write().await.unwrap();
-                tx.begin_change(at(1)).await.unwrap();
+                tx.begin_change(at(1), "test").await.unwrap();
                 tx.put(&Record::Account(account(1_000 * (writer + 1) + n))).await.unwrap();
                 if n % 5 == 4 {
                     tx.abandon_change().await.unwrap();
@@ -58,7 +58,7 @@ async fn a_change_that_fails_leaves_nothing_and_the_others_of_its_transaction_ho
     let store = place.open().await;
     let mut tx = store.write().await.unwrap();
     assert_eq!(put_in(&mut tx, &[Record::Account(account(1))]).await, 1);
-    tx.begin_change(at(1)).await.unwrap();
+    tx.begin_change(at(1), "test").await.unwrap();
     tx.put(&Record::Account(account(2))).await.unwrap();
     let clash = Account { name: account(1).name, ..account(3) };
     assert!(matches!(tx.put(&Record::Account(clash)).await, Err(StoreError::Contradiction(_))));
@@ -90,7 +90,7 @@ async fn a_change_without_a_row_has_no_revision_but_its_audit_entry_stays() {
     let place = Folder::new();
     let store = place.open().await;
     let mut tx = store.write().await.unwrap();
-    tx.begin_change(at(1)).await.unwrap();
+    tx.begin_change(at(1), "test").await.unwrap();
     assert_eq!(tx.end_change(vec![entry("shown")]).await.unwrap(), None);
     tx.commit().await.unwrap();
     let mut reader = store.reader().await.unwrap();
@@ -107,7 +107,7 @@ async fn followers_get_whole_revisions_in_order() {
     put(&store, &records).await;
     let grant = records.last().unwrap().id();
     let mut tx = store.write().await.unwrap();
-    tx.begin_change(at(2)).await.unwrap();
+    tx.begin_change(at(2), "test").await.unwrap();
     tx.delete(&grant).await.unwrap();
     tx.end_change(Vec::new()).await.unwrap();
     tx.commit().await.unwrap();

@@ -72,7 +72,7 @@ pub(crate) async fn put(store: &Store, records: &[Record]) -> u64 {
 }
 
 pub(crate) async fn put_in(tx: &mut WriteTx<'_>, records: &[Record]) -> u64 {
-    tx.begin_change(at(1_000)).await.unwrap();
+    tx.begin_change(at(1_000), "test").await.unwrap();
     for record in records {
         tx.put(record).await.unwrap();
     }
@@ -106,6 +106,7 @@ pub(crate) fn account(n: u128) -> Account {
         description: "an account".to_owned(),
         enabled: true,
         reveal: true,
+        grant_validity_max_s: None,
     }
 }
 

@@ -146,8 +146,14 @@ impl World {
     fn account(&mut self, slot: usize, disabled: bool) -> Vec<SnapshotUpdate> {
         let id = account_id(slot);
         let text = if slot == 0 { "default".to_owned() } else { format!("account {slot}") };
-        let account =
-            Account { id, name: name(&text), description: String::new(), enabled: !disabled, reveal: true };
+        let account = Account {
+            id,
+            name: name(&text),
+            description: String::new(),
+            enabled: !disabled,
+            reveal: true,
+            grant_validity_max_s: None,
+        };
         self.rows.accounts.insert(id, account.clone());
         vec![SnapshotUpdate::UpsertAccount(account)]
     }

@@ -24,12 +24,17 @@ pub(crate) struct AccountFields {
     /// May secrets be shown again?
     #[arg(long, value_name = "true|false", help_heading = "Description")]
     reveal: Option<bool>,
+    /// The longest validity of a grant that it gives, in seconds.
+    #[arg(long, value_name = "SECONDS", help_heading = "Description")]
+    grant_validity_max_s: Option<u64>,
 }
 
 impl Described for AccountFields {
     fn fields(&self) -> Result<Object, Failure> {
-        let fields =
-            Fields::default().put("description", self.description.as_deref()).put("reveal", self.reveal);
+        let fields = Fields::default()
+            .put("description", self.description.as_deref())
+            .put("reveal", self.reveal)
+            .put("grant_validity_max_s", self.grant_validity_max_s);
         Ok(fields.done())
     }
 }
