@@ -84,14 +84,6 @@ impl Actor {
         }
     }
 
-    /// Is there anything of this account that this actor may see?
-    pub(crate) fn sees(&self, account: AccountId) -> bool {
-        match self.seen() {
-            Seen::Everything => true,
-            Seen::Only(accounts) => accounts.contains(&account),
-        }
-    }
-
     /// Everything that this actor may see something of.
     pub(crate) fn seen(&self) -> Seen {
         let Self::Operator(acting) = self else { return Seen::Everything };
@@ -177,7 +169,7 @@ mod tests {
         let actor = operator(&[(Some(1), Role::Owner)]);
         assert!(actor.may_in(Some(account(1)), "grant", Action::Create).is_ok());
         assert!(actor.may_in(Some(account(2)), "grant", Action::Create).is_err());
-        assert!(actor.sees(account(1)) && !actor.sees(account(2)));
+        assert_eq!(actor.seen(), Seen::Only(vec![account(1)]));
     }
 
     #[test]
@@ -216,6 +208,6 @@ mod tests {
     fn without_a_role_nothing_is_seen_or_done() {
         let nobody = operator(&[]);
         assert!(nobody.may("application", Action::List).is_err());
-        assert!(!nobody.sees(account(1)));
+        assert_eq!(nobody.seen(), Seen::Only(Vec::new()));
     }
 }

@@ -11,11 +11,13 @@ use keyward_model::{Name, Revision, World};
 use keyward_store::{Store, StoreOptions};
 use tokio::task::JoinHandle;
 
+use crate::password::Passwords;
+use crate::sessions::Attempts;
 use crate::shared::Shared;
 use crate::writer::{Work, Writes};
 use crate::{
     Accounts, Actor, Apis, Applications, Applied, ApplyOptions, Clock, Consumers, ControlError, Credentials,
-    ErrorKind, Gateways, Grants, Groups, Minter, Random, Services, load, writer,
+    ErrorKind, Gateways, Grants, Groups, Minter, Operators, Random, Services, Sessions, load, writer,
 };
 
 /// How a node's control is set up.
@@ -53,6 +55,8 @@ struct Inner {
     shared: Arc<Shared>,
     snapshots: Arc<ArcSwap<Snapshot>>,
     quarantined: Vec<String>,
+    passwords: Passwords,
+    attempts: Attempts,
     /// `None` once closed.
     writes: Mutex<Option<Writes>>,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -88,6 +92,8 @@ impl Control {
             shared,
             snapshots,
             quarantined: loaded.quarantined,
+            passwords: Passwords::new()?,
+            attempts: Attempts::default(),
             writes: Mutex::new(Some(writes)),
             writer: Mutex::new(Some(writer)),
         };
@@ -214,9 +220,34 @@ impl Control {
         Groups { control: self }
     }
 
+    /// What can be done with operators.
+    pub fn operators(&self) -> Operators<'_> {
+        Operators { control: self }
+    }
+
+    /// Signing in and out.
+    pub fn sessions(&self) -> Sessions<'_> {
+        Sessions { control: self }
+    }
+
     /// What can be done with grants.
     pub fn grants(&self) -> Grants<'_> {
         Grants { control: self }
+    }
+
+    pub(crate) fn passwords(&self) -> &Passwords {
+        &self.inner.passwords
+    }
+
+    pub(crate) fn attempts(&self) -> &Attempts {
+        &self.inner.attempts
+    }
+
+    /// The same, keeping nothing if this says so, or if nothing was to be kept anyway.
+    pub(crate) fn dry(&self, dry_run: bool) -> Self {
+        let mut asking = self.asking.clone();
+        asking.dry_run |= dry_run;
+        self.asking(asking)
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -26,6 +26,12 @@ pub enum ErrorKind {
     InUse,
     /// The actor, or the account's settings, do not allow it: 403.
     Forbidden,
+    /// It is not known who asks: 401.
+    Unauthenticated,
+    /// It was there once, and is closed for good: 410.
+    Gone,
+    /// Too much was asked: 429.
+    TooMany,
     /// The store does not take writes, or does not answer: 503.
     StoreUnavailable,
 }
@@ -38,6 +44,9 @@ impl ErrorKind {
             Self::NotFound => 404,
             Self::Conflict | Self::InUse => 409,
             Self::Forbidden => 403,
+            Self::Unauthenticated => 401,
+            Self::Gone => 410,
+            Self::TooMany => 429,
             Self::StoreUnavailable => 503,
         }
     }
@@ -60,6 +69,11 @@ impl Problem {
     /// A problem of this kind at this place.
     pub fn new(kind: ErrorKind, code: &'static str, place: Place, text: impl Into<String>) -> Self {
         Self { code, place, text: text.into(), kind }
+    }
+
+    /// A problem of kind [`ErrorKind::Forbidden`] at this path within the spec.
+    pub(crate) fn new_forbidden(code: &'static str, path: &str, text: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::Forbidden, ..Self::invalid(code, path, text) }
     }
 
     /// A problem of kind [`ErrorKind::Invalid`] at this path within the spec.

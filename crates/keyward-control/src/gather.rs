@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use keyward_model::{
     Account, AccountId, Api, ApiId, CallerId, CallerKind, GatewayId, Grant, GrantSpec, Grantee, GranteeSpec,
-    Group, GroupId, JwtSpec, Name, Plaintext, ServiceId, Timestamp, World,
+    Group, GroupId, JwtSpec, Name, Plaintext, RoleIn, ServiceId, Timestamp, World,
 };
 use keyward_store::{CredentialRow, GrantsOf, ListPage, Reads, StoreError, Stored, Within};
 
@@ -47,6 +47,18 @@ impl<'r> Gather<'r> {
             }
         }
         Some(spec)
+    }
+
+    /// Does the actor know that this role is held: it is in one of its accounts, or the actor's reach everywhere?
+    pub(crate) fn sees_role(&self, role: &RoleIn) -> bool {
+        match role.account {
+            Some(account) => self.sees(Some(account)),
+            None => self.sees_everything(),
+        }
+    }
+
+    pub(crate) fn sees_everything(&self) -> bool {
+        self.seen == Seen::Everything
     }
 
     /// The accounts whose objects a list without an account has.

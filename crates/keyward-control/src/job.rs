@@ -55,6 +55,8 @@ struct Dirty {
     /// Groups, also where only a member was touched; and whether they are gone.
     groups: BTreeMap<GroupId, bool>,
     grants: BTreeMap<GrantId, DirtyGrant>,
+    /// Was something touched that the Snapshot has no part of? Its revision counts all the same.
+    beside: bool,
 }
 
 /// A grant as it is now, or whom it was for.
@@ -82,6 +84,17 @@ impl<'s> Job<'s> {
     /// What can be read, with what was written so far.
     pub(crate) fn gather(&mut self) -> Gather<'_> {
         Gather::new(self.tx.reads(), &self.current.actor)
+    }
+
+    /// The transaction, for what has no revision.
+    pub(crate) fn tx(&mut self) -> &mut WriteTx<'s> {
+        &mut self.tx
+    }
+
+    /// A new UUID for an id.
+    pub(crate) fn minter_uuid(&mut self) -> Result<uuid::Uuid, ControlError> {
+        let now = self.now();
+        Ok(self.minter.uuid(now)?)
     }
 
     /// Who asked.
@@ -228,9 +241,10 @@ impl<'s> Job<'s> {
 
     async fn keep(&mut self) -> Result<Revision, ControlError> {
         let mut revision = self.shared.revision(self.tx.revision());
+        let beside = self.current.dirty.beside;
         let updates = self.updates().await?;
         let mut snapshot = None;
-        if !updates.is_empty() {
+        if beside || !updates.is_empty() {
             let next = self.shared.revision(revision.number.saturating_add(1));
             let compiled = self.snapshot.apply(next, &updates).map_err(|error| self.refusal(error))?;
             if self.current.dry_run {
@@ -382,6 +396,8 @@ impl Dirty {
             Record::Account(_) | Record::Gateway(_) | Record::Service(_) | Record::Api(_) => {
                 self.single.insert(record.id(), false);
             }
+            // No decision about a request depends on them.
+            Record::Operator(_) | Record::OperatorToken(_) => self.beside = true,
         }
     }
 
@@ -406,6 +422,7 @@ impl Dirty {
             (RecordId::Account(_) | RecordId::Gateway(_) | RecordId::Service(_) | RecordId::Api(_), _) => {
                 self.single.insert(*id, true);
             }
+            (RecordId::Operator(_) | RecordId::OperatorToken(_), _) => self.beside = true,
         }
     }
 }

@@ -26,10 +26,13 @@ mod job;
 mod load;
 mod minter;
 mod object;
+mod operators;
 mod page;
+mod password;
 mod plan;
 mod reference;
 mod services;
+mod sessions;
 mod shared;
 mod views;
 mod writer;
@@ -51,9 +54,11 @@ pub use grants::{GrantFilter, GrantView, Grants, Revoked};
 pub use groups::{GroupView, Groups};
 pub use keyward_store::GrantState;
 pub use minter::{Minted, Minter, Random, RandomFailed, SeededRandom, SystemRandom, looks_generated};
+pub use operators::{MintedToken, OperatorTokenSpec, OperatorTokenView, OperatorView, Operators};
 pub use page::{ListFilter, Order, Page};
 pub use reference::ObjectRef;
 pub use services::{ServiceView, Services};
+pub use sessions::{Known, NewSession, Sessions};
 pub use written::{Created, Deleted, Warning, Written};
 
 /// The name of the account and of the gateway that exist from the start.

@@ -13,7 +13,8 @@ const RANDOM_CHARS: usize = 30;
 /// Characters of the checksum: 6 of base62 hold any CRC32.
 const CHECKSUM_CHARS: usize = 6;
 /// What generated secrets begin with.
-const PREFIXES: [&str; 4] = ["kw_key_", "kw_code_", "kw_secret_", "kw_admin_"];
+const PREFIXES: [&str; 6] =
+    ["kw_key_", "kw_code_", "kw_secret_", "kw_admin_", "kw_operator_", "kw_bootstrap_"];
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// AppKeys are unique also when case is ignored, so they use one case only.
 const BASE36: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
@@ -124,6 +125,23 @@ impl Minter {
     /// See [`Random::fill`].
     pub fn admin_token(&self) -> Result<Plaintext, RandomFailed> {
         self.prefixed("kw_admin_")
+    }
+
+    /// `kw_operator_`, random characters and a checksum.
+    pub(crate) fn operator_token(&self) -> Result<Plaintext, RandomFailed> {
+        self.prefixed("kw_operator_")
+    }
+
+    /// `kw_bootstrap_`, random characters and a checksum.
+    pub(crate) fn bootstrap_password(&self) -> Result<Plaintext, RandomFailed> {
+        self.prefixed("kw_bootstrap_")
+    }
+
+    /// 256 random bits as hexadecimal digits: a session's cookie.
+    pub(crate) fn session(&self) -> Result<Plaintext, RandomFailed> {
+        let mut bytes = Zeroizing::new([0_u8; 32]);
+        self.random.fill(bytes.as_mut_slice())?;
+        Ok(Plaintext::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
     }
 
     /// `kw_app_` and 20 characters. Names a key pair; not a secret.

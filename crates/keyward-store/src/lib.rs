@@ -28,6 +28,7 @@ pub use record::{Change, CredentialRecord, Record, RecordId, Sealing, Stored};
 pub use rows::callers::CallerFilter;
 pub use rows::credentials::CredentialRow;
 pub use rows::grants::{GrantState, GrantsOf};
+pub use rows::sessions::{Bootstrap, Session};
 pub use rows::{After, ListPage, Order, Within};
 pub use store::Store;
 pub use tx::WriteTx;

@@ -122,6 +122,12 @@ impl Reads<'_> {
                 self.is_member(group, caller).await?.then_some(Record::Member(group, caller))
             }
             RecordId::Grant(id) => self.grant(id).await?.map(|found| Record::Grant(found.object)),
+            RecordId::Operator(id) => {
+                self.operator(id).await?.map(|found| Record::Operator(Box::new(found.object)))
+            }
+            RecordId::OperatorToken(id) => {
+                self.operator_token(id).await?.map(|found| Record::OperatorToken(Box::new(found.object)))
+            }
         })
     }
 

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use keyward_model::{
     Account, AccountId, Api, ApiId, Caller, CallerId, Credential, CredentialId, Gateway, GatewayId, Grant,
-    GrantId, Group, GroupId, ParseError, Plaintext, Service, ServiceId, Timestamp,
+    GrantId, Group, GroupId, Operator, OperatorId, OperatorToken, OperatorTokenId, ParseError, Plaintext,
+    Service, ServiceId, Timestamp,
 };
 
 /// An object of the store.
@@ -29,6 +30,10 @@ pub enum Record {
     Member(GroupId, CallerId),
     /// A grant.
     Grant(Grant),
+    /// An operator.
+    Operator(Box<Operator>),
+    /// An operator's token.
+    OperatorToken(Box<OperatorToken>),
 }
 
 /// A credential, and what is to become of its sealed value.
@@ -76,6 +81,10 @@ pub enum RecordId {
     Member(GroupId, CallerId),
     /// A grant.
     Grant(GrantId),
+    /// An operator.
+    Operator(OperatorId),
+    /// An operator's token.
+    OperatorToken(OperatorTokenId),
 }
 
 impl Record {
@@ -91,6 +100,8 @@ impl Record {
             Self::Group(group) => RecordId::Group(group.id),
             Self::Member(group, caller) => RecordId::Member(*group, *caller),
             Self::Grant(grant) => RecordId::Grant(grant.id),
+            Self::Operator(operator) => RecordId::Operator(operator.id),
+            Self::OperatorToken(token) => RecordId::OperatorToken(token.id),
         }
     }
 }
@@ -108,6 +119,8 @@ impl RecordId {
             Self::Group(_) => "group",
             Self::Member(..) => "member",
             Self::Grant(_) => "grant",
+            Self::Operator(_) => "operator",
+            Self::OperatorToken(_) => "operator_token",
         }
     }
 
@@ -125,6 +138,8 @@ impl RecordId {
             "credential" => Self::Credential(id(object)?),
             "group" => Self::Group(id(object)?),
             "grant" => Self::Grant(id(object)?),
+            "operator" => Self::Operator(id(object)?),
+            "operator_token" => Self::OperatorToken(id(object)?),
             "member" => {
                 let (group, caller) =
                     object.split_once(' ').ok_or_else(|| format!("`{object}` is not a membership"))?;
@@ -147,6 +162,8 @@ impl fmt::Display for RecordId {
             Self::Group(id) => id.fmt(f),
             Self::Member(group, caller) => write!(f, "{group} {caller}"),
             Self::Grant(id) => id.fmt(f),
+            Self::Operator(id) => id.fmt(f),
+            Self::OperatorToken(id) => id.fmt(f),
         }
     }
 }
@@ -208,9 +225,12 @@ mod tests {
             RecordId::Group(group),
             RecordId::Member(group, caller),
             RecordId::Grant(GrantId::from_uuid(uuid)),
+            RecordId::Operator(OperatorId::from_uuid(uuid)),
+            RecordId::OperatorToken(OperatorTokenId::from_uuid(uuid)),
         ] {
             assert_eq!(RecordId::parse(id.noun(), &id.to_string()), Ok(id));
         }
         assert!(RecordId::parse("operator", "x").is_err());
+        assert!(RecordId::parse("plugin", "x").is_err());
     }
 }

@@ -91,6 +91,8 @@ impl WriteTx<'_> {
             Record::Group(group) => self.put_group(group).await?,
             Record::Member(group, caller) => self.put_member(*group, *caller).await?,
             Record::Grant(grant) => self.put_grant(grant).await?,
+            Record::Operator(operator) => self.put_operator(operator).await?,
+            Record::OperatorToken(token) => self.put_operator_token(token).await?,
         }
         self.note(record.id(), false);
         Ok(())
@@ -111,6 +113,8 @@ impl WriteTx<'_> {
             RecordId::Group(id) => self.delete_group(id).await?,
             RecordId::Member(group, caller) => self.delete_member(group, caller).await?,
             RecordId::Grant(id) => self.delete_grant(id).await?,
+            RecordId::Operator(id) => self.delete_operator(id).await?,
+            RecordId::OperatorToken(id) => self.delete_operator_token(id).await?,
         }
         self.note(*id, true);
         Ok(())

@@ -100,6 +100,8 @@ impl PureWorld {
                 SnapshotUpdate::UpsertGroup(group)
             }
             Record::Grant(grant) => SnapshotUpdate::UpsertGrant(grant),
+            // No decision depends on them.
+            Record::Operator(_) | Record::OperatorToken(_) => return None,
             Record::Credential(_) | Record::Member(..) => return None,
         })
     }

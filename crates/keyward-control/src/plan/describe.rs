@@ -3,8 +3,8 @@
 use std::fmt::Display;
 
 use keyward_model::{
-    AccountId, Api, Caller, Credential, Gateway, Grant, Grantee, KeySource, Operation, Proof, Service,
-    ServiceAuth, Timestamp,
+    AccountId, Api, Caller, Credential, Gateway, Grant, Grantee, KeySource, Operation, Operator, Proof, Role,
+    Service, ServiceAuth, Timestamp,
 };
 use keyward_store::{CredentialRow, Record};
 use serde_json::{Value, json};
@@ -31,6 +31,15 @@ pub(crate) fn describe(record: &Record) -> Value {
         }),
         Record::Member(group, caller) => json!({"group": group.to_string(), "caller": caller.to_string()}),
         Record::Grant(grant) => describe_grant(grant),
+        Record::Operator(operator) => describe_operator(operator),
+        Record::OperatorToken(token) => json!({
+            "operator": token.operator.to_string(),
+            "name": token.name.as_str(),
+            "hint": token.hint,
+            "role": token.scope.role.map(Role::as_str),
+            "accounts": token.scope.accounts.as_deref().map(texts),
+            "valid_until": token.valid_until.to_string(),
+        }),
     }
 }
 
@@ -44,8 +53,31 @@ pub(crate) fn account_of(record: &Record) -> Option<AccountId> {
         Record::Credential(record) => Some(record.account),
         Record::Group(group) => Some(group.account),
         Record::Grant(grant) => Some(grant.account),
-        Record::Gateway(_) | Record::Member(..) => None,
+        Record::Operator(operator) => crate::operators::home(operator),
+        Record::Gateway(_) | Record::Member(..) | Record::OperatorToken(_) => None,
     }
+}
+
+/// Of the password only that there is one.
+fn describe_operator(operator: &Operator) -> Value {
+    let roles: Vec<Value> = operator
+        .roles
+        .iter()
+        .map(|role| json!({"role": role.role.as_str(), "account": text(role.account)}))
+        .collect();
+    let identities: Vec<Value> = operator
+        .identities
+        .iter()
+        .map(|identity| json!({"issuer": identity.issuer, "subject": identity.subject}))
+        .collect();
+    json!({
+        "name": operator.name.as_str(),
+        "description": operator.description,
+        "enabled": operator.enabled,
+        "has_password": operator.password.is_some(),
+        "roles": roles,
+        "identities": identities,
+    })
 }
 
 /// A stored credential without its value.

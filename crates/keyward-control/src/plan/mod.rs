@@ -140,10 +140,11 @@ impl Step {
                 Record::Group(_) => 7,
                 Record::Member(..) => 8,
                 Record::Grant(_) => 9,
+                Record::Operator(_) | Record::OperatorToken(_) => 9,
             },
             Self::Delete { id, .. } => match id {
                 RecordId::Credential(_) => 0,
-                RecordId::Grant(_) => 10,
+                RecordId::Grant(_) | RecordId::Operator(_) | RecordId::OperatorToken(_) => 10,
                 RecordId::Member(..) => 11,
                 RecordId::Caller(_) => 12,
                 RecordId::Group(_) => 13,

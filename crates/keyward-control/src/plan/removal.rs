@@ -28,7 +28,11 @@ pub(crate) fn removal(existing: &Existing, id: RecordId) -> Result<Removal, Vec<
         RecordId::Api(id) => Ok(api(existing, id)),
         RecordId::Caller(id) => Ok(caller(existing, id)),
         RecordId::Group(id) => group(existing, id),
-        RecordId::Credential(_) | RecordId::Member(..) | RecordId::Grant(_) => Ok(Removal::default()),
+        RecordId::Credential(_)
+        | RecordId::Member(..)
+        | RecordId::Grant(_)
+        | RecordId::Operator(_)
+        | RecordId::OperatorToken(_) => Ok(Removal::default()),
     }
 }
 

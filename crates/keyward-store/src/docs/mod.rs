@@ -18,24 +18,24 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// The document as text. Maps are sorted, so that equal values give equal texts.
-fn write<T: Serialize>(doc: &T) -> String {
+pub(crate) fn write<T: Serialize>(doc: &T) -> String {
     // Strings, numbers and lists only: there is nothing in these documents that JSON cannot say.
     serde_json::to_string(doc).unwrap_or_default()
 }
 
-fn read<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
-fn parse<T: FromStr<Err = ParseError>>(text: &str) -> Result<T, String> {
+pub(crate) fn parse<T: FromStr<Err = ParseError>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error: ParseError| error.to_string())
 }
 
-fn texts<T: Display>(values: &[T]) -> Vec<String> {
+pub(crate) fn texts<T: Display>(values: &[T]) -> Vec<String> {
     values.iter().map(ToString::to_string).collect()
 }
 
-fn parse_all<T: FromStr<Err = ParseError>>(texts: &[String]) -> Result<Vec<T>, String> {
+pub(crate) fn parse_all<T: FromStr<Err = ParseError>>(texts: &[String]) -> Result<Vec<T>, String> {
     texts.iter().map(|text| parse(text)).collect()
 }
 

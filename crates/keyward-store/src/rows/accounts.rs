@@ -129,6 +129,7 @@ impl WriteTx<'_> {
 
     pub(crate) async fn delete_account(&mut self, id: AccountId) -> Result<(), StoreError> {
         let id = id.to_string();
+        self.run(sqlx::query("DELETE FROM operator_roles WHERE account = $1").bind(id.clone())).await?;
         self.run(sqlx::query("DELETE FROM account_keys WHERE account = $1").bind(id.clone())).await?;
         self.run(sqlx::query("DELETE FROM accounts WHERE id = $1").bind(id)).await?;
         Ok(())

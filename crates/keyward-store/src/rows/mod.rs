@@ -8,7 +8,9 @@ pub(crate) mod gateways;
 pub(crate) mod grants;
 pub(crate) mod groups;
 mod list;
+pub(crate) mod operators;
 pub(crate) mod services;
+pub(crate) mod sessions;
 
 pub(crate) use list::Listing;
 pub use list::{After, ListPage, Order, Within};

@@ -174,18 +174,18 @@ async fn lists_turn_pages_by_age_and_filter_exactly() {
     let mut reads = reader.reads();
 
     let filter =
-        CallerFilter { account: Some(ours.id), kind: Some(CallerKind::Application), ..Default::default() };
+        CallerFilter { within: ours.id.into(), kind: Some(CallerKind::Application), ..Default::default() };
     let mut seen = Vec::new();
-    let mut page = ListPage { after: String::new(), limit: 10 };
+    let mut page = ListPage::first(10);
     loop {
         let found = reads.list_callers(&filter, &page).await.unwrap();
         let Some(last) = found.last() else { break };
-        page.after = last.object.id.to_string();
+        page.turn_to(Some(last.object.id));
         seen.extend(found.into_iter().map(|caller| caller.object.id));
     }
     assert!(seen.len() == 25 && seen.is_sorted());
 
-    let all = ListPage { after: String::new(), limit: 100 };
+    let all = ListPage::first(100);
     for (text, expected) in [("SHOP", 1), ("web_", 1), ("web%", 0), ("caller 1", 25), ("\\", 0), ("b_s", 1)] {
         let filter = CallerFilter { name: Some(text.to_owned()), ..Default::default() };
         assert_eq!(reads.list_callers(&filter, &all).await.unwrap().len(), expected, "{text}");
