@@ -30,7 +30,6 @@ pub(crate) async fn unpublish(State(admin): State<Admin>, asked: Asked) -> Resul
 }
 
 async fn bind(admin: &Admin, asked: &Asked, binding: Option<StageSpec>) -> Result<Response, Refusal> {
-    asked.only(crate::crud::ONE)?;
     let stage: Stage = asked.parsed_segment("stage")?;
     let apis = admin.control().apis();
     let of: ObjectRef<_> = asked.object()?;

@@ -25,7 +25,6 @@ pub(crate) async fn list_app_codes(State(admin): State<Admin>, asked: Asked) -> 
 }
 
 async fn list_credentials(admin: &Admin, asked: &Asked, kind: &str) -> Result<Response, Refusal> {
-    asked.only(crate::crud::ONE)?;
     let revision = admin.control().revision();
     let view = admin.control().applications().get(&asked.actor, asked.object()?).await?;
     Ok(credentials::of_kind(revision, &view.credentials, kind))
@@ -36,7 +35,6 @@ pub(crate) async fn add_key_pair(
     asked: Asked,
     Description(spec): Description<KeyPairSpec>,
 ) -> Result<Response, Refusal> {
-    asked.only(crate::crud::ONE)?;
     let added = admin.control().applications().add_key_pair(&asked.actor, asked.object()?, spec).await?;
     Ok(credentials::added(added))
 }
@@ -46,7 +44,6 @@ pub(crate) async fn add_app_code(
     asked: Asked,
     Description(spec): Description<OpaqueSpec>,
 ) -> Result<Response, Refusal> {
-    asked.only(crate::crud::ONE)?;
     let added = admin.control().applications().add_app_code(&asked.actor, asked.object()?, spec).await?;
     Ok(credentials::added(added))
 }

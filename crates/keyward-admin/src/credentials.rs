@@ -2,10 +2,9 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use keyward_api::{FieldProblem, List, Revealed};
+use keyward_api::{CredentialReset, FieldProblem, List, Revealed};
 use keyward_control::{Created, CredentialChange, CredentialView};
 use keyward_model::{AppKey, CredentialId, ParseError, Plaintext, Revision, SignatureScheme, Timestamp};
-use serde::Deserialize;
 
 use crate::Admin;
 use crate::answer::{Answered as _, One, credential, deleted, json};
@@ -14,7 +13,6 @@ use crate::request::{Asked, JsonBody};
 
 /// Finds the key pair with this AppKey.
 pub(crate) async fn find(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
-    asked.only(&["app_key"])?;
     let app_key: AppKey = asked
         .parsed("app_key")?
         .ok_or_else(|| Refusal::parameter("app_key", "is missing; name an AppKey"))?;
@@ -24,25 +22,9 @@ pub(crate) async fn find(State(admin): State<Admin>, asked: Asked) -> Result<Res
 }
 
 pub(crate) async fn show(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
-    asked.only(&[])?;
     let revision = admin.control().revision();
     let view = admin.control().credentials().get(&asked.actor, id(&asked)?).await?;
     Ok(One::read(revision, credential(&view)).into_response())
-}
-
-/// What of a credential can be changed; absent parts stay, `valid_until: null` means for ever.
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Change {
-    enabled: Option<bool>,
-    #[serde(deserialize_with = "present")]
-    valid_until: Option<Option<String>>,
-    scheme: Option<String>,
-}
-
-/// Tells a field that is `null` from one that is absent.
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 pub(crate) async fn change(
@@ -50,8 +32,7 @@ pub(crate) async fn change(
     asked: Asked,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Refusal> {
-    asked.only(&[])?;
-    let change: Change =
+    let change: keyward_api::CredentialChange =
         mapping(&body).and_then(|body| serde_json::from_slice(body).map_err(|error| wrong("", error)))?;
     let until =
         |text: String| text.parse::<Timestamp>().map_err(|error: ParseError| wrong("valid_until", error));
@@ -65,36 +46,33 @@ pub(crate) async fn change(
 }
 
 pub(crate) async fn enable(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
-    asked.only(&[])?;
     written(&admin, &asked, CredentialChange { enabled: Some(true), ..CredentialChange::default() }).await
 }
 
 pub(crate) async fn disable(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
-    asked.only(&[])?;
     written(&admin, &asked, CredentialChange { enabled: Some(false), ..CredentialChange::default() }).await
 }
 
 async fn written(admin: &Admin, asked: &Asked, change: CredentialChange) -> Result<Response, Refusal> {
     let credentials = admin.control().credentials();
-    if asked.must_match().is_some() {
-        let view = credentials.get(&asked.actor, id(asked)?).await?;
-        crate::crud::check_match(asked, view.revision)?;
-    }
+    check_match(admin, asked).await?;
     let changed = credentials.change(&asked.actor, id(asked)?, change).await?;
     Ok(changed.shown(|view| credential(&view)).into_response())
 }
 
-pub(crate) async fn delete(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
-    asked.only(&[])?;
-    let gone = admin.control().credentials().delete(&asked.actor, id(&asked)?).await?;
-    Ok(deleted(&gone))
+/// Refuses if the request is for another state of the credential than the one there is.
+async fn check_match(admin: &Admin, asked: &Asked) -> Result<(), Refusal> {
+    if asked.must_match().is_none() {
+        return Ok(());
+    }
+    let view = admin.control().credentials().get(&asked.actor, id(asked)?).await?;
+    crate::crud::check_match(asked, view.revision)
 }
 
-/// The new value; absent: generated.
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Reset {
-    value: Option<String>,
+pub(crate) async fn delete(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
+    check_match(&admin, &asked).await?;
+    let gone = admin.control().credentials().delete(&asked.actor, id(&asked)?).await?;
+    Ok(deleted(&gone))
 }
 
 pub(crate) async fn reset(
@@ -102,9 +80,9 @@ pub(crate) async fn reset(
     asked: Asked,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Refusal> {
-    asked.only(&[])?;
-    let reset: Reset =
+    let reset: CredentialReset =
         mapping(&body).and_then(|body| serde_json::from_slice(body).map_err(|_| unread(body)))?;
+    check_match(&admin, &asked).await?;
     let value = reset.value.map(Plaintext::new);
     let made = admin.control().credentials().reset(&asked.actor, id(&asked)?, value).await?;
     Ok(made.shown(|view| credential(&view)).into_response())
@@ -120,7 +98,6 @@ fn unread(body: &[u8]) -> Refusal {
 }
 
 pub(crate) async fn reveal(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
-    asked.only(&[])?;
     let shown = admin.control().credentials().reveal(&asked.actor, id(&asked)?).await?;
     let object =
         Revealed { credential: credential(&shown.credential), value: shown.value.expose_secret().to_owned() };

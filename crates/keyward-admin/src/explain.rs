@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use keyward_api::{Answer, EXPLAIN_PARAMETERS, Explanation, NearMiss, Permitted, WHO_CAN_PARAMETERS, WhoCan};
+use keyward_api::{Answer, Explanation, NearMiss, Permitted, WhoCan};
 use keyward_control::{Ask, AskedCaller, ObjectRef};
 use keyward_model::{CallerKind, Name, Stage};
 
@@ -13,7 +13,6 @@ use crate::request::Asked;
 
 /// Would this be permitted, and why?
 pub(crate) async fn explain(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
-    asked.only(EXPLAIN_PARAMETERS)?;
     let account = asked.account()?;
     let caller = caller(&asked, &account)?;
     let explained = admin.control().explain(&asked.actor, ask(&admin, &asked, &account)?, caller).await?;
@@ -44,7 +43,6 @@ pub(crate) async fn explain(State(admin): State<Admin>, asked: Asked) -> Result<
 
 /// Who would be permitted this?
 pub(crate) async fn who_can(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
-    asked.only(WHO_CAN_PARAMETERS)?;
     let account = asked.account()?;
     let who = admin.control().who_can(&asked.actor, ask(&admin, &asked, &account)?).await?;
     let items = who

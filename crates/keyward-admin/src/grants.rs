@@ -12,22 +12,8 @@ use crate::listing;
 use crate::refusal::Refusal;
 use crate::request::{Asked, Description, JsonBody};
 
-const LIST: &[&str] = &[
-    "api",
-    "application",
-    "consumer",
-    "group",
-    "account",
-    "caller_account",
-    "state",
-    "revoked",
-    "after",
-    "limit",
-];
-
 /// Lists grants: all, those on an API, those for a caller.
 pub(crate) async fn list(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
-    asked.only(LIST)?;
     let account = asked.account()?;
     let api = asked.get("api").map(|text| ObjectRef::parse(text, &account));
     let group = asked.get("group").map(|text| ObjectRef::parse(text, &account));
@@ -38,28 +24,24 @@ pub(crate) async fn list(State(admin): State<Admin>, asked: Asked) -> Result<Res
         group: group.transpose().map_err(|error| Refusal::parameter("group", error))?,
         // Beside a name the account says where the name is looked up; alone it narrows the list.
         account: if named { None } else { asked.parsed("account")? },
-        state: state(&asked)?,
-        revoked: asked.flag("revoked")?,
+        state: asked.get("state").and_then(state),
+        revoked: asked.flag("revoked"),
         after: asked.get("after").map(ToOwned::to_owned),
-        limit: listing::limit(&asked)?,
+        limit: listing::limit(&asked),
     };
     let revision = admin.control().revision();
     let grants = admin.control().grants().list(&asked.actor, filter).await?;
     Ok(page(revision, grants, shown))
 }
 
-fn state(asked: &Asked) -> Result<Option<GrantState>, Refusal> {
-    Ok(match asked.get("state") {
-        None => None,
-        Some("not_yet") => Some(GrantState::NotYet),
-        Some("in_effect") => Some(GrantState::InEffect),
-        Some("expired") => Some(GrantState::Expired),
-        Some("revoked") => Some(GrantState::Revoked),
-        Some(_) => {
-            let text = "must be not_yet, in_effect, expired or revoked";
-            return Err(Refusal::parameter("state", text));
-        }
-    })
+fn state(word: &str) -> Option<GrantState> {
+    match word {
+        "not_yet" => Some(GrantState::NotYet),
+        "in_effect" => Some(GrantState::InEffect),
+        "expired" => Some(GrantState::Expired),
+        "revoked" => Some(GrantState::Revoked),
+        _ => None,
+    }
 }
 
 /// The caller whose grants are asked for. An application and a consumer may share a name, so the id is looked up.
@@ -99,14 +81,12 @@ pub(crate) async fn create(
     asked: Asked,
     Description(spec): Description<GrantSpec>,
 ) -> Result<Response, Refusal> {
-    asked.only(&[])?;
     let made = admin.control().grants().create(&asked.actor, spec).await?.shown(shown);
     let location = format!("/v1/grants/{}", made.object.id);
     Ok(made.created(&location))
 }
 
 pub(crate) async fn show(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
-    asked.only(&[])?;
     let revision = admin.control().revision();
     let view = admin.control().grants().get(&asked.actor, id(&asked)?).await?;
     Ok(One::read(revision, shown(view)).into_response())
@@ -118,7 +98,6 @@ pub(crate) async fn change(
     asked: Asked,
     JsonBody(patch): JsonBody,
 ) -> Result<Response, Refusal> {
-    asked.only(&[])?;
     let grants = admin.control().grants();
     let view = grants.get(&asked.actor, id(&asked)?).await?;
     crate::crud::check_match(&asked, view.revision)?;
@@ -140,20 +119,29 @@ pub(crate) async fn change(
 }
 
 pub(crate) async fn revoke(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
-    asked.only(&[])?;
+    check_match(&admin, &asked).await?;
     let revoked = admin.control().grants().revoke(&asked.actor, id(&asked)?).await?;
     Ok(revoked.shown(revocation).into_response())
 }
 
 /// Gives up a grant on behalf of the caller it is for: `?application=` or `?consumer=`.
 pub(crate) async fn renounce(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
-    asked.only(&["application", "consumer", "account", "caller_account"])?;
     let account = asked.account()?;
     let caller = caller(&admin, &asked, &account).await?;
     let caller = caller
         .ok_or_else(|| Refusal::parameter("application", "is missing; name the application or consumer"))?;
+    check_match(&admin, &asked).await?;
     let renounced = admin.control().grants().renounce(&asked.actor, caller, id(&asked)?).await?;
     Ok(renounced.shown(revocation).into_response())
+}
+
+/// Refuses if the request is for another state of the grant than the one there is.
+async fn check_match(admin: &Admin, asked: &Asked) -> Result<(), Refusal> {
+    if asked.must_match().is_none() {
+        return Ok(());
+    }
+    let view = admin.control().grants().get(&asked.actor, id(asked)?).await?;
+    crate::crud::check_match(asked, view.revision)
 }
 
 fn revocation(revoked: keyward_control::Revoked) -> Revoked {

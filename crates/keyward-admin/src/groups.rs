@@ -21,15 +21,14 @@ pub(crate) async fn add_member(
     asked: Asked,
     Description(member): Description<MemberSpec>,
 ) -> Result<Response, Refusal> {
-    asked.only(crate::crud::ONE)?;
     let group = asked.object()?;
+    check_match(&admin, &asked).await?;
     let changed = admin.control().groups().add_members(&asked.actor, group, vec![member]).await?;
     Ok(changed.shown(shown).into_response())
 }
 
 /// Removes a member: takes effect like a revocation.
 pub(crate) async fn remove_member(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
-    asked.only(crate::crud::ONE)?;
     let kind = match asked.segment("kind") {
         "applications" => CallerKind::Application,
         "consumers" => CallerKind::Consumer,
@@ -37,8 +36,18 @@ pub(crate) async fn remove_member(State(admin): State<Admin>, asked: Asked) -> R
     };
     let member = MemberSpec { kind, name: asked.parsed_segment("name")? };
     let group = asked.object()?;
+    check_match(&admin, &asked).await?;
     let changed = admin.control().groups().remove_members(&asked.actor, group, vec![member]).await?;
     Ok(changed.shown(shown).into_response())
+}
+
+/// Refuses if the request is for another state of the group than the one there is.
+async fn check_match(admin: &Admin, asked: &Asked) -> Result<(), Refusal> {
+    if asked.must_match().is_none() {
+        return Ok(());
+    }
+    let view = admin.control().groups().get(&asked.actor, asked.object()?).await?;
+    crate::crud::check_match(asked, view.revision)
 }
 
 fn shown(view: GroupView) -> Stored<keyward_api::Group> {

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
-use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_TYPE, IF_MATCH};
 use axum::http::request::Parts;
-use keyward_api::Described;
+use axum::http::{Extensions, HeaderMap};
+use keyward_api::{Described, Route};
 use keyward_control::{Actor, ObjectRef};
 use keyward_model::{Name, ParseError};
 use std::str::FromStr;
@@ -34,6 +34,7 @@ impl FromRequestParts<Admin> for Asked {
         let actor = parts.extensions.get::<Actor>().cloned();
         let actor =
             actor.ok_or_else(|| Refusal::new(401, "operator_unknown", "a valid operator token is needed"))?;
+        let route = route(&parts.extensions)?;
         let path = RawPathParams::from_request_parts(parts, admin)
             .await
             .map_err(|_| Refusal::new(400, "path_malformed", "the path is not valid UTF-8"))?;
@@ -47,34 +48,70 @@ impl FromRequestParts<Admin> for Asked {
                 return Err(Refusal::parameter(&name, "is given twice; leave one out"));
             }
         }
-        Ok(Self { actor, path, query, if_match: if_match(&parts.headers)? })
+        check(route, &path, &query)?;
+        Ok(Self { actor, path, query, if_match: if_match(route, &parts.headers)? })
     }
 }
 
-fn if_match(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
-    let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
+/// The route that is served. The router put it there.
+fn route(extensions: &Extensions) -> Result<Route, Refusal> {
+    let route = extensions.get::<Route>().copied();
+    route.ok_or_else(|| Refusal::new(500, "internal", "the route is not in the table"))
+}
+
+/// Refuses what the route table does not name, and what has not the form that it says.
+fn check(
+    route: Route,
+    path: &BTreeMap<String, String>,
+    query: &BTreeMap<String, String>,
+) -> Result<(), Refusal> {
+    for segment in route.segments() {
+        let text = path.get(segment.name).map_or("", String::as_str);
+        segment.form.check(text).map_err(|error| Refusal::parameter(segment.name, error))?;
+    }
+    for (name, text) in query {
+        let known = route.query().find(|known| known.name == name).ok_or_else(|| unknown(route, name))?;
+        known.form.check(text).map_err(|error| Refusal::parameter(name, error))?;
+    }
+    match route.query().find(|known| known.required && !query.contains_key(known.name)) {
+        Some(missing) => Err(Refusal::parameter(missing.name, format!("is missing: {}", missing.about))),
+        None => Ok(()),
+    }
+}
+
+fn unknown(route: Route, name: &str) -> Refusal {
+    let known: Vec<&str> = route.query().map(|known| known.name).collect();
+    match known.as_slice() {
+        [] => Refusal::parameter(name, "this route has no query parameters"),
+        known => Refusal::parameter(name, format!("is not known here; allowed are {}", known.join(", "))),
+    }
+}
+
+/// The ETag that the object must have; `*` is any.
+fn if_match(route: Route, headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+    let mut given = headers.get_all(IF_MATCH).iter();
+    let Some(value) = given.next() else { return Ok(None) };
+    if !route.about().if_match {
+        // What would be ignored is refused: whoever sends it relies on it.
+        return match route.is_write() {
+            true => Err(Refusal::parameter("If-Match", "this route has no object that could have changed")),
+            false => Ok(None),
+        };
+    }
     let etag = value.to_str().ok().and_then(|value| value.strip_prefix('"')?.strip_suffix('"'));
-    match etag {
-        Some(etag) if !etag.contains('"') => Ok(Some(etag.to_owned())),
-        _ => Err(Refusal::parameter("If-Match", "must be one ETag in quotes, as the object was shown with")),
+    match (value.as_bytes(), etag, given.next()) {
+        (b"*", _, None) => Ok(None),
+        (_, Some(etag), None) if !etag.is_empty() && etag.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Ok(Some(etag.to_owned()))
+        }
+        _ => Err(Refusal::parameter(
+            "If-Match",
+            "must be one ETag in quotes, as the object was shown with, or *",
+        )),
     }
 }
 
 impl Asked {
-    /// Refuses query parameters other than these.
-    pub(crate) fn only(&self, allowed: &[&str]) -> Result<(), Refusal> {
-        match self.query.keys().find(|name| !allowed.contains(&name.as_str())) {
-            None => Ok(()),
-            Some(name) if allowed.is_empty() => {
-                Err(Refusal::parameter(name, "this route has no query parameters"))
-            }
-            Some(name) => Err(Refusal::parameter(
-                name,
-                format!("is not known here; allowed are {}", allowed.join(", ")),
-            )),
-        }
-    }
-
     /// A query parameter.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.query.get(name).map(String::as_str)
@@ -86,12 +123,8 @@ impl Asked {
     }
 
     /// A query parameter that is `true` or `false`; false where it is absent.
-    pub(crate) fn flag(&self, name: &str) -> Result<bool, Refusal> {
-        match self.get(name) {
-            None | Some("false") => Ok(false),
-            Some("true" | "") => Ok(true),
-            Some(_) => Err(Refusal::parameter(name, "must be true or false")),
-        }
+    pub(crate) fn flag(&self, name: &str) -> bool {
+        self.get(name) == Some("true")
     }
 
     /// A parameter of the path.
@@ -134,10 +167,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
-        match media_type(request.headers()) {
-            "application/json" | "application/merge-patch+json" => {}
-            other => return Err(wrong_media(other, "application/json")),
-        }
+        media_of(&request)?;
         let body = bounded(request, BODY_MAX).await?;
         if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&body) {
             let title = format!("the body is not JSON: {error}");
@@ -159,14 +189,22 @@ impl<S: Send + Sync, T: Described> FromRequest<S> for Description<T> {
     }
 }
 
-/// The media type of a body, in lower case, without parameters; empty where none is named.
-pub(crate) fn media_type(headers: &HeaderMap) -> &str {
+/// The media type of the body: one of those in which the route reads it.
+pub(crate) fn media_of(request: &Request) -> Result<&'static str, Refusal> {
+    let wanted = route(request.extensions())?.about().body.media();
+    let given = media_type(request.headers());
+    let media = wanted.iter().find(|media| media.eq_ignore_ascii_case(given));
+    media.copied().ok_or_else(|| wrong_media(given, &wanted.join(" or ")))
+}
+
+/// The media type of a body, without parameters; empty where none is named.
+fn media_type(headers: &HeaderMap) -> &str {
     let mut given = headers.get_all(CONTENT_TYPE).iter();
     let (Some(value), None) = (given.next(), given.next()) else { return "" };
     value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim()
 }
 
-pub(crate) fn wrong_media(given: &str, wanted: &str) -> Refusal {
+fn wrong_media(given: &str, wanted: &str) -> Refusal {
     let given =
         if given.is_empty() { "no Content-Type".to_owned() } else { format!("`{}`", given.escape_debug()) };
     Refusal::new(415, "media_type_unsupported", format!("the body comes with {given}; send it as {wanted}"))

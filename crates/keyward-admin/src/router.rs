@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
+use axum::{Extension, Router};
 use keyward_api::Route;
 
 use crate::{
-    Admin, accounts, apis, applications, consumers, credentials, explain, gateways, grants, groups, guard,
-    health, refusal, services, world,
+    Admin, accounts, apis, applications, consumers, contract, credentials, explain, gateways, grants, groups,
+    guard, health, refusal, services, world,
 };
 
 /// Everything that the admin address answers.
@@ -19,7 +19,7 @@ pub fn router(admin: Admin) -> Router {
         let mut methods = MethodRouter::new();
         let mut allowed = Vec::new();
         for route in routes {
-            methods = methods.merge(handler(route));
+            methods = methods.merge(handler(route).layer(Extension(route)));
             allowed.push(route.method().as_str());
         }
         let allowed = allowed.join(", ");
@@ -27,11 +27,7 @@ pub fn router(admin: Admin) -> Router {
         router = router.route(path, methods.fallback(no_method));
     }
     router
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(health::metrics))
         .fallback(refusal::no_route)
-        .method_not_allowed_fallback(|| std::future::ready(refusal::no_method("GET")))
         .layer(from_fn_with_state(admin.clone(), guard::guard))
         .with_state(admin)
 }
@@ -46,6 +42,12 @@ fn by_path() -> BTreeMap<&'static str, Vec<Route>> {
 
 fn handler(route: Route) -> MethodRouter<Admin> {
     match route {
+        Route::Alive => get(health::alive),
+        Route::Ready => get(health::ready),
+        Route::Metrics => get(health::metrics),
+        Route::Contract => get(contract::document),
+        Route::ContractPage => get(contract::page),
+
         Route::Apply => post(world::apply),
         Route::Export => get(world::export),
         Route::Explain => get(explain::explain),

@@ -10,7 +10,7 @@ use keyward_control::ApplyOptions;
 use crate::Admin;
 use crate::answer::{json, minted, touched, warning};
 use crate::refusal::Refusal;
-use crate::request::{Asked, bounded, media_type, wrong_media};
+use crate::request::{Asked, bounded, media_of};
 
 /// Largest world file, in bytes: about a million applications.
 const WORLD_MAX: usize = 512 << 20;
@@ -21,13 +21,8 @@ pub(crate) async fn apply(
     asked: Asked,
     request: Request,
 ) -> Result<Response, Refusal> {
-    asked.only(&["dry_run", "prune"])?;
-    let options = ApplyOptions { dry_run: asked.flag("dry_run")?, prune: asked.flag("prune")? };
-    let json_body = match media_type(request.headers()) {
-        "application/json" => true,
-        "application/yaml" | "application/x-yaml" | "text/yaml" => false,
-        other => return Err(wrong_media(other, "application/yaml or application/json")),
-    };
+    let options = ApplyOptions { dry_run: asked.flag("dry_run"), prune: asked.flag("prune") };
+    let json_body = media_of(&request)? == "application/json";
     let body = bounded(request, WORLD_MAX).await?;
     let file = tokio::task::spawn_blocking(move || read(&body, json_body))
         .await
@@ -62,7 +57,6 @@ fn read(body: &[u8], json_body: bool) -> Result<WorldFile, Refusal> {
 
 /// Writes everything, or what belongs to one account, as a world file without secret values.
 pub(crate) async fn export(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
-    asked.only(&["account"])?;
     let accounts = asked.parsed("account")?.into_iter().collect();
     let revision = admin.control().revision();
     let world = admin.control().export(&asked.actor, accounts).await?;

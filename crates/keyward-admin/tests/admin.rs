@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use keyward_admin::{Admin, AdminOptions, AdminServer, AdminToken};
-use keyward_api::{Action, Method, Route};
+use keyward_api::{Access, Body, Form, Route};
 use keyward_control::{Control, ControlOptions, SystemClock, SystemRandom};
 use reqwest::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, WWW_AUTHENTICATE};
 use serde_json::{Value, json};
@@ -115,13 +115,21 @@ impl Fixture {
 
 /// A path of this route with parameters that name nothing.
 fn path_of(route: Route) -> String {
-    route.fill(["nothing", "RELEASE", "nothing"]).replace("/members/RELEASE/", "/members/consumers/")
+    let id = match route.about().id {
+        Form::Id(prefix) => format!("{prefix}{:032}", 0),
+        _ => "nothing".to_owned(),
+    };
+    route.fill([id.as_str(), "RELEASE", "nothing"]).replace("/members/RELEASE/", "/members/consumers/")
+}
+
+/// Routes that operators may call.
+fn for_operators() -> impl Iterator<Item = Route> {
+    Route::ALL.iter().copied().filter(|route| route.about().access == Access::Operator)
 }
 
 /// Does this route read a JSON body?
 fn takes_json(route: Route) -> bool {
-    let body = matches!(route.method(), Method::Post | Method::Put | Method::Patch);
-    body && !matches!(route.action(), Action::Enable | Action::Disable | Action::Reveal | Action::Revoke)
+    matches!(route.about().body, Body::Json(..) | Body::Change(..))
 }
 
 fn assert_problem(answer: &Answer, status: u16, code: &str, about: &str) {
@@ -142,7 +150,7 @@ async fn nothing_is_answered_without_the_token() {
     let bogus =
         ["", "Bearer", "Bearer ", "Basic a2V5OndhcmQ=", "Bearer kw_admin_wrong", &format!("Bearer {TOKEN}x")]
             .map(ToOwned::to_owned);
-    for &route in Route::ALL {
+    for route in for_operators() {
         let (method, path) = (route.method().as_str(), path_of(route));
         let answer = fixture.send(fixture.request(method, &path)).await;
         assert_problem(&answer, 401, "operator_unknown", &path);
@@ -170,6 +178,32 @@ async fn liveness_and_readiness_are_open_and_metrics_are_not() {
     }
     let metrics = fixture.call("GET", "/metrics").await;
     assert_eq!((metrics.status, metrics.text.as_str()), (200, "keyward_up 1\n"));
+}
+
+#[tokio::test]
+async fn the_contract_is_written_as_a_document_and_as_a_page() {
+    let fixture = Fixture::start().await;
+    let document = fixture.call("GET", "/openapi.json").await;
+    assert_eq!((document.status, &document.body), (200, &keyward_api::openapi()));
+    assert_eq!(document.headers[CONTENT_TYPE], "application/json");
+    let page = fixture.call("GET", "/docs").await;
+    assert_eq!(page.status, 200);
+    assert_eq!(page.headers[CONTENT_TYPE], "text/html; charset=utf-8");
+    let policy = page.headers["content-security-policy"].to_str().unwrap();
+    assert!(policy.starts_with("default-src 'none'") && !policy.contains("script"), "{policy}");
+    assert!(page.text.contains("/v1/applications/{id}/key-pairs"));
+}
+
+#[tokio::test]
+async fn null_takes_a_tag_or_a_stage_away() {
+    let fixture = Fixture::with_world().await;
+    let tags = |value: Value| fixture.json("PATCH", "/v1/applications/shop", json!({"tags": value}));
+    assert_eq!(tags(json!({"a": "1", "b": "2"})).await.body["tags"], json!({"a": "1", "b": "2"}));
+    assert_eq!(tags(json!({"a": null, "c": null})).await.body["tags"], json!({"b": "2"}));
+    let stages = fixture.json("PATCH", "/v1/apis/orders", json!({"stages": {"TEST": null}})).await;
+    assert_eq!(stages.body["stages"], json!({"RELEASE": {"service": "origin"}}), "{}", stages.text);
+    let unknown = fixture.json("PATCH", "/v1/apis/orders", json!({"stages": {"DEV": null}})).await;
+    assert_problem(&unknown, 422, "invalid", "no stage");
 }
 
 #[tokio::test]
@@ -219,9 +253,9 @@ async fn wrong_methods_are_refused_with_those_that_there_are() {
 #[tokio::test]
 async fn unknown_parameters_are_refused_everywhere() {
     let fixture = Fixture::start().await;
-    for &route in Route::ALL {
+    for route in for_operators().filter(|route| *route != Route::Metrics) {
         let path = format!("{}?colour=red", path_of(route));
-        let answer = match takes_json(route) {
+        let answer = match takes_json(route) || route == Route::Apply {
             true if route == Route::Apply => {
                 let request = fixture.request("POST", &path).bearer_auth(TOKEN);
                 fixture.send(request.header(CONTENT_TYPE, "application/yaml").body("version: 1")).await
@@ -259,24 +293,18 @@ async fn unknown_parameters_are_refused_everywhere() {
     }
 }
 
-/// The least body that this route reads.
+/// A body that this route reads.
 fn least(route: Route) -> Value {
-    match (route.action(), route.noun()) {
-        (Action::Create, "api") => json!({"name": "a", "admits": ["anyone"]}),
-        (Action::Create, "service") => json!({"name": "a", "endpoints": ["http://a"]}),
-        (Action::Create, "grant") => json!({"to": {"group": "a"}, "api": "a"}),
-        (Action::Create, "member") => json!({"consumer": "a"}),
-        (Action::Create, "stage") => json!({"service": "a"}),
-        (Action::Create, "key_pair" | "app_code" | "api_key" | "jwt") => json!({}),
-        (Action::Create, _) => json!({"name": "a"}),
-        _ => json!({}),
+    match route.about().body {
+        Body::Json(_, example) | Body::Change(_, example) => serde_json::from_str(example).unwrap(),
+        Body::None | Body::World => json!({}),
     }
 }
 
 #[tokio::test]
 async fn bodies_are_read_strictly_everywhere() {
     let fixture = Fixture::with_world().await;
-    for &route in Route::ALL.iter().filter(|route| takes_json(**route) && **route != Route::Apply) {
+    for &route in Route::ALL.iter().filter(|route| takes_json(**route)) {
         let (method, path) = (route.method().as_str(), existing(&fixture, route).await);
         let mut unknown = least(route);
         unknown["colour"] = "red".into();
@@ -324,7 +352,7 @@ async fn existing(fixture: &Fixture, route: Route) -> String {
         }
         other => panic!("{other} is new"),
     };
-    route.fill([named, "RELEASE"])
+    route.fill([named, "RELEASE", "ann"]).replace("/members/RELEASE/", "/members/consumers/")
 }
 
 #[tokio::test]
@@ -436,8 +464,32 @@ async fn a_change_for_another_state_is_refused() {
     assert_eq!(fixture.call("GET", "/v1/apis/orders").await.body["description"], "first");
     let stale = fixture.request("DELETE", "/v1/apis/orders").bearer_auth(TOKEN).header("if-match", "\"1\"");
     assert_problem(&fixture.send(stale).await, 412, "changed_meanwhile", "a stale deletion");
-    let wrong = fixture.request("DELETE", "/v1/apis/orders").bearer_auth(TOKEN).header("if-match", "1");
-    assert_problem(&fixture.send(wrong).await, 422, "parameter_invalid", "no ETag");
+    for wrong in ["1", "W/\"1\"", "\"1\", \"2\"", "\"a\"", "\"\""] {
+        let request =
+            fixture.request("DELETE", "/v1/apis/orders").bearer_auth(TOKEN).header("if-match", wrong);
+        assert_problem(&fixture.send(request).await, 422, "parameter_invalid", wrong);
+    }
+    let any = fixture.request("PATCH", "/v1/apis/orders").bearer_auth(TOKEN).header("if-match", "*");
+    assert_eq!(fixture.send(any.json(&json!({"description": "third"}))).await.status, 200);
+}
+
+#[tokio::test]
+async fn every_route_that_honours_if_match_does_and_every_other_write_refuses_it() {
+    let fixture = Fixture::with_world().await;
+    for route in for_operators().filter(|route| route.is_write() && *route != Route::Apply) {
+        let path = existing(&fixture, route).await;
+        let path = if route == Route::RenounceGrant { format!("{path}?application=shop") } else { path };
+        let request = fixture
+            .request(route.method().as_str(), &path)
+            .bearer_auth(TOKEN)
+            .header("if-match", "\"999999\"");
+        let request = if takes_json(route) { request.json(&least(route)) } else { request };
+        let answer = fixture.send(request).await;
+        match route.about().if_match {
+            true => assert_problem(&answer, 412, "changed_meanwhile", &path),
+            false => assert_problem(&answer, 422, "parameter_invalid", &path),
+        }
+    }
 }
 
 #[tokio::test]
@@ -587,11 +639,11 @@ async fn lists_are_walked_page_by_page() {
         after = format!("&after={next}");
     }
     assert_eq!(seen, ["a0", "a1", "a2", "a3", "a4", "a5", "a6"]);
-    assert_eq!(
-        fixture.call("GET", "/v1/applications?limit=1000000000").await.status,
-        200,
-        "a limit is capped"
-    );
+    for limit in ["1001", "1000000000", "0", "-1", "%2B5", "1e2", ""] {
+        let refused = fixture.call("GET", &format!("/v1/applications?limit={limit}")).await;
+        assert_problem(&refused, 422, "parameter_invalid", limit);
+        assert!(refused.text.contains("from 1 to 1000"), "{}", refused.text);
+    }
     assert_eq!(fixture.call("GET", "/v1/applications?after=nonsense").await.status, 422);
 }
 

@@ -1,22 +1,28 @@
 //! Accounts: the tenants.
 
 use keyward_model::AccountSpec;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::forms as form;
 use crate::read::{Item, Shape, flag, parse};
 use crate::text::DESCRIPTION_MAX;
 
 /// An account, as a world file and the admin API describe it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Account {
     /// Its name, unique over all accounts.
+    #[schemars(with = "form::Name")]
     pub name: String,
     /// For people.
     #[serde(default)]
+    #[schemars(default, with = "form::Prose")]
     pub description: String,
     /// A disabled account's callers may call nothing.
+    #[schemars(default = "form::yes")]
     pub enabled: bool,
     /// May secrets be shown again?
+    #[schemars(default = "form::yes")]
     pub reveal: bool,
     /// The longest validity of a grant that it gives, in seconds; absent: no bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,19 +1,26 @@
 //! What the admin API answers.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::forms as form;
 use crate::jwt::{ClaimHeader, IdentityClaim, Token};
 
 /// An object as it is stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[schemars(rename = "Stored{T}")]
 pub struct Stored<T> {
     /// Its id.
+    #[schemars(with = "form::Id")]
     pub id: String,
     /// Its own last revision, for `If-Match`.
+    #[schemars(with = "form::Etag")]
     pub etag: String,
     /// When it was made.
+    #[schemars(with = "form::Moment")]
     pub created: String,
     /// When it was last changed.
+    #[schemars(with = "form::Moment")]
     pub changed: String,
     /// Its description; secret values are left out.
     #[serde(flatten)]
@@ -23,28 +30,36 @@ pub struct Stored<T> {
     pub credentials: Vec<Credential>,
     /// Of a grant: `not_yet`, `in_effect`, `expired` or `revoked`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::GrantState>")]
     pub state: Option<String>,
     /// Of a grant: when it was revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Moment>")]
     pub revoked: Option<String>,
 }
 
 /// A credential without its value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Credential {
     /// Its id; kept when the value is reset.
+    #[schemars(with = "form::Id")]
     pub id: String,
     /// Its own last revision.
+    #[schemars(with = "form::Etag")]
     pub etag: String,
     /// Whose it is.
+    #[schemars(with = "form::Id")]
     pub caller: String,
     /// `key_pair`, `app_code`, `api_key` or `jwt`.
+    #[schemars(with = "form::CredentialType")]
     pub kind: String,
     /// Of a key pair: names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::AppKey>")]
     pub app_key: Option<String>,
     /// Of a key pair: how requests are signed with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Scheme>")]
     pub scheme: Option<String>,
     /// The first pair of an application, which cannot be deleted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -62,25 +77,31 @@ pub struct Credential {
     pub enabled: bool,
     /// First moment in which it no longer holds; absent: for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Moment>")]
     pub valid_until: Option<String>,
     /// `generated`, `custom` or `reference`.
+    #[schemars(with = "form::Origin")]
     pub origin: String,
     /// Can its value be shown again?
     pub revealable: bool,
     /// When it was made.
+    #[schemars(with = "form::Moment")]
     pub created: String,
     /// When a request was last proven by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Moment>")]
     pub last_used: Option<String>,
 }
 
 /// How tokens are read and what they must say.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct JwtSettings {
     /// What `iss` must be; absent: anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Word>")]
     pub issuer: Option<String>,
     /// One of these must be in `aud`; empty: anything.
+    #[schemars(with = "Vec<form::Word>")]
     pub audiences: Vec<String>,
     /// Tolerance on times, in seconds.
     pub clock_skew_s: u32,
@@ -95,7 +116,8 @@ pub struct JwtSettings {
 }
 
 /// One object.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[schemars(rename = "{T}Answer")]
 pub struct Answer<T> {
     /// The revision that the answer rests on; of a write: from which it holds.
     pub revision: u64,
@@ -111,7 +133,8 @@ pub struct Answer<T> {
 }
 
 /// A part of a list, in order of age.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[schemars(rename = "{T}List")]
 pub struct List<T> {
     /// The revision that the answer rests on.
     pub revision: u64,
@@ -123,17 +146,22 @@ pub struct List<T> {
 }
 
 /// A credential value that was generated: shown this once.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Minted {
     /// Whose it is.
+    #[schemars(with = "form::Id")]
     pub caller: String,
     /// The caller's account.
+    #[schemars(with = "form::Name")]
     pub account: String,
     /// The caller's name.
+    #[schemars(with = "form::Name")]
     pub name: String,
     /// The credential.
+    #[schemars(with = "form::Id")]
     pub credential: String,
     /// `key_pair`, `app_code`, `api_key` or `jwt`.
+    #[schemars(with = "form::CredentialType")]
     pub kind: String,
     /// For a key pair its AppKey; for a JWT `claim=value` of the identity claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -153,7 +181,7 @@ impl std::fmt::Debug for Minted {
 }
 
 /// A credential's value, shown again.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Revealed {
     /// Which credential.
     pub credential: Credential,
@@ -168,7 +196,7 @@ impl std::fmt::Debug for Revealed {
 }
 
 /// Something that is allowed but unwise.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Warning {
     /// Stable, for programs: `weak_secret`.
     pub code: String,
@@ -179,7 +207,7 @@ pub struct Warning {
 }
 
 /// An object that is spoken of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Mention {
     /// `application`, `grant`, ….
     pub noun: String,
@@ -189,11 +217,12 @@ pub struct Mention {
     /// Its name; for a grant `GRANTEE -> API`.
     pub name: String,
     /// Its id.
+    #[schemars(with = "form::Id")]
     pub id: String,
 }
 
 /// The answer to a deletion.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Deleted {
     /// The revision from which it is gone; for a dry run the current one.
     pub revision: u64,
@@ -206,7 +235,7 @@ pub struct Deleted {
 }
 
 /// The answer to a revocation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Revoked {
     /// The grant, revoked.
     pub grant: Stored<crate::Grant>,
@@ -215,7 +244,7 @@ pub struct Revoked {
 }
 
 /// What applying a world did (or, dry, would do).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Applied {
     /// The revision from which it holds.
     pub revision: u64,

@@ -1,5 +1,6 @@
 //! APIs: published interfaces.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use keyward_model::owned::folded;
@@ -7,90 +8,122 @@ use keyward_model::{
     Admits, ApiKind, ApiSettings, ApiSpec, AppCodePlaces, BasePath, CredentialKind, HmacAlgorithm, Name,
     ParameterPlace, SignatureMode, SignaturePolicy, SignatureScheme, Stage, StageSpec, SystemParameter,
 };
+use schemars::generate::SchemaGenerator;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
+use crate::forms as form;
 use crate::operations::{self, OperationName};
 use crate::read::{Item, Shape, flag, parse};
 use crate::text::{self, DESCRIPTION_MAX};
 
 /// An API, as a world file and the admin API describe it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Api {
     /// Its account.
+    #[schemars(default = "text::default_account", with = "form::Name")]
     pub account: String,
     /// Its name, unique in the account.
+    #[schemars(with = "form::Name")]
     pub name: String,
     /// For people.
     #[serde(default)]
+    #[schemars(default, with = "form::Prose")]
     pub description: String,
     /// A disabled API answers to nothing.
+    #[schemars(default = "form::yes")]
     pub enabled: bool,
     /// What is published: `rest`.
+    #[schemars(default = "rest", with = "form::Kind")]
     pub kind: String,
     /// Names of the gateways it is published to.
+    #[schemars(default = "default_gateways", with = "Vec<form::Name>")]
     pub gateways: Vec<String>,
     /// The hosts it answers to; empty: any host.
+    #[schemars(default, with = "Vec<form::Host>")]
     pub hosts: Vec<String>,
     /// Where it begins.
+    #[schemars(default = "slash", with = "form::Path")]
     pub base_path: String,
     /// Is the base path removed towards the service?
+    #[schemars(default)]
     pub strip_base_path: bool,
     /// The kinds of credential it admits; `anyone` lets everybody call.
+    #[schemars(with = "form::Many<form::Admitted, { usize::MAX }>")]
     pub admits: Vec<String>,
     /// Its operations; empty: every method and path below the base path.
+    #[schemars(default)]
     pub operations: Vec<OperationName>,
     /// What each stage is bound to.
+    #[schemars(default, with = "form::Stages")]
     pub stages: BTreeMap<String, StageBinding>,
     /// How signatures are judged.
+    #[schemars(default = "signature")]
     pub signature: Signature,
     /// Where AppCodes are looked for: `header`, `query`.
+    #[schemars(default = "header", with = "Vec<form::AppCodePlace>")]
     pub app_code_in: Vec<String>,
     /// Are AppCodes refused over plain HTTP (loopback excepted)?
+    #[schemars(default = "form::yes")]
     pub app_code_requires_tls: bool,
     /// May a digest-covered body above the holding limit stream while it is judged?
+    #[schemars(default)]
     pub stream_before_digest: bool,
     /// Networks that callers may come from; empty: any.
+    #[schemars(default, with = "Vec<form::Network>")]
     pub allowed_addresses: Vec<String>,
     /// What is handed to the service about the call.
+    #[schemars(default)]
     pub system_parameters: Vec<Parameter>,
 }
 
 /// What a stage is bound to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct StageBinding {
     /// Name of the service, in the API's account.
+    #[schemars(with = "form::Name")]
     pub service: String,
     /// A path prefix before the base path that selects this stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Path>")]
     pub path_prefix: Option<String>,
     /// A host that selects this stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Host>")]
     pub host: Option<String>,
 }
 
 /// How signatures are judged.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Signature {
     /// The schemes admitted.
+    #[schemars(default = "schemes", with = "Vec<form::Scheme>")]
     pub schemes: Vec<String>,
     /// The algorithms admitted.
+    #[schemars(default = "algorithms", with = "Vec<form::Algorithm>")]
     pub algorithms: Vec<String>,
     /// `compatible` or `strict`.
+    #[schemars(default = "compatible", with = "form::Mode")]
     pub mode: String,
     /// Largest distance of a timestamp from now, either side, in seconds.
+    #[schemars(default = "window_s", range(min = 1, max = 86_400))]
     pub window_s: u32,
     /// Must there be a signed nonce?
+    #[schemars(default)]
     pub require_nonce: bool,
     /// Must there be a signed timestamp?
+    #[schemars(default)]
     pub require_timestamp: bool,
     /// Must a body be covered by the signature?
+    #[schemars(default)]
     pub require_body_digest: bool,
 }
 
 /// One thing about the call that is handed to the service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Parameter {
     /// What: `CaAppId`, `CaStage`, ….
+    #[schemars(with = "form::ParameterOf")]
     pub name: String,
     /// Where to.
     pub to: ParameterTarget,
@@ -104,6 +137,55 @@ pub enum ParameterTarget {
     Header(String),
     /// This query parameter.
     Query(String),
+}
+
+impl JsonSchema for ParameterTarget {
+    fn schema_name() -> Cow<'static, str> {
+        "ParameterTarget".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        form::one_of(&[
+            ("header", generator.subschema_for::<form::HeaderName>()),
+            ("query", generator.subschema_for::<form::ParameterName>()),
+        ])
+    }
+}
+
+fn rest() -> String {
+    ApiKind::Rest.as_str().to_owned()
+}
+
+fn default_gateways() -> Vec<String> {
+    vec![text::DEFAULT.to_owned()]
+}
+
+fn slash() -> String {
+    "/".to_owned()
+}
+
+fn header() -> Vec<String> {
+    vec!["header".to_owned()]
+}
+
+fn signature() -> Signature {
+    (&SignaturePolicy::default()).into()
+}
+
+fn schemes() -> Vec<String> {
+    signature().schemes
+}
+
+fn algorithms() -> Vec<String> {
+    signature().algorithms
+}
+
+fn compatible() -> String {
+    signature().mode
+}
+
+fn window_s() -> u32 {
+    signature().window_s
 }
 
 const SHAPE: Shape = Shape {
@@ -226,21 +308,26 @@ fn distinct<T: PartialEq>(item: &Item<'_>, values: Vec<T>) -> Option<Vec<T>> {
 }
 
 fn read_stages(item: &Item<'_>) -> Option<BTreeMap<Stage, StageSpec>> {
-    let stages: Vec<Option<(Stage, StageSpec)>> = item
+    let stages: Vec<Option<Option<(Stage, StageSpec)>>> = item
         .entries()?
         .into_iter()
         .map(|(name, node)| item.under(name, node, |item| read_stage(name, item)))
         .collect();
-    stages.into_iter().collect()
+    let stages: Option<Vec<_>> = stages.into_iter().collect();
+    Some(stages?.into_iter().flatten().collect())
 }
 
-fn read_stage(name: &str, item: &Item<'_>) -> Option<(Stage, StageSpec)> {
+/// What this stage is bound to; nothing where it is left out.
+fn read_stage(name: &str, item: &Item<'_>) -> Option<Option<(Stage, StageSpec)>> {
     let stage = match name.parse::<Stage>() {
         Ok(stage) => Some(stage),
         Err(error) => item.wrong(error),
     };
+    if item.is_absent() {
+        return stage.map(|_| None);
+    }
     let binding = read_binding(item);
-    Some((stage?, binding?))
+    Some(Some((stage?, binding?)))
 }
 
 pub(crate) fn read_binding(item: &Item<'_>) -> Option<StageSpec> {

@@ -3,35 +3,45 @@
 use std::collections::BTreeMap;
 
 use keyward_model::{ApplicationSpec, KeyPairSpec};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::credentials::{self, KeyPair, Opaque};
+use crate::credentials::{self, GivenOpaque, KeyPair, Opaque};
+use crate::forms as form;
 use crate::read::{Item, Shape, flag, parse};
 use crate::text::{self, DESCRIPTION_MAX};
 
 /// An application, as a world file and the admin API describe it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Application {
     /// Its account.
+    #[schemars(default = "text::default_account", with = "form::Name")]
     pub account: String,
     /// Its name, unique in the account.
+    #[schemars(with = "form::Name")]
     pub name: String,
     /// For people.
     #[serde(default)]
+    #[schemars(default, with = "form::Prose")]
     pub description: String,
     /// A disabled application may call nothing.
+    #[schemars(default = "form::yes")]
     pub enabled: bool,
     /// For people and filters.
     #[serde(default)]
+    #[schemars(default, with = "form::Tags")]
     pub tags: BTreeMap<String, String>,
     /// Handed to the service as `CaAppExtInfo` where an API declares it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Extension>")]
     pub extension: Option<String>,
     /// The first is the default pair; absent: one is generated, stored ones are kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Many<KeyPair, { usize::MAX }>>")]
     pub key_pairs: Option<Vec<KeyPair>>,
     /// Its AppCodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<GivenOpaque>>")]
     pub app_codes: Option<Vec<Opaque>>,
 }
 
@@ -91,16 +101,17 @@ pub(crate) fn read_tags(item: &Item<'_>) -> Option<BTreeMap<String, String>> {
     }
     let tag = |(name, node): (&str, _)| {
         item.under(name, node, |item| {
-            let value = item.prose(256);
+            let value = if item.is_absent() { Some(None) } else { item.prose(256).map(Some) };
             let fits = (1..=128).contains(&name.chars().count()) && !name.chars().any(char::is_control);
             if !fits {
                 return item.wrong("the name of a tag has 1 to 128 characters");
             }
-            Some((name.to_owned(), value?))
+            Some(value?.map(|value| (name.to_owned(), value)))
         })
     };
-    let tags: Vec<_> = entries.into_iter().map(tag).collect();
-    tags.into_iter().collect()
+    let tags: Vec<Option<Option<(String, String)>>> = entries.into_iter().map(tag).collect();
+    let tags: Option<Vec<_>> = tags.into_iter().collect();
+    Some(tags?.into_iter().flatten().collect())
 }
 
 impl From<&ApplicationSpec> for Application {

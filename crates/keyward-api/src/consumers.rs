@@ -1,30 +1,39 @@
 //! Consumers: callers with API keys or JWT.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use keyward_model::{ApiKeySpec, ConsumerSpec, KEY_SOURCES_MAX, KeySource};
+use schemars::generate::SchemaGenerator;
+use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::applications::read_tags;
-use crate::credentials::{self, Opaque};
+use crate::credentials::{self, GivenOpaque, Opaque};
+use crate::forms as form;
 use crate::jwt::{self, Jwt};
 use crate::read::{Item, Shape, flag, parse};
 use crate::text::{self, DESCRIPTION_MAX};
 
 /// A consumer, as a world file and the admin API describe it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Consumer {
     /// Its account.
+    #[schemars(default = "text::default_account", with = "form::Name")]
     pub account: String,
     /// Its name, unique in the account.
+    #[schemars(with = "form::Name")]
     pub name: String,
     /// For people.
     #[serde(default)]
+    #[schemars(default, with = "form::Prose")]
     pub description: String,
     /// A disabled consumer may call nothing.
+    #[schemars(default = "form::yes")]
     pub enabled: bool,
     /// For people and filters.
     #[serde(default)]
+    #[schemars(default, with = "form::Tags")]
     pub tags: BTreeMap<String, String>,
     /// Its API keys; absent: it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -35,12 +44,14 @@ pub struct Consumer {
 }
 
 /// A consumer's API keys.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct ApiKey {
     /// Where they may stand in a request, one to three places.
+    #[schemars(default = "bearer", with = "form::Many<Source, KEY_SOURCES_MAX>")]
     pub sources: Vec<Source>,
     /// Absent: one is generated, stored ones are kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<GivenOpaque>>")]
     pub keys: Option<Vec<Opaque>>,
 }
 
@@ -54,6 +65,24 @@ pub enum Source {
     Header(String),
     /// This query parameter.
     Query(String),
+}
+
+impl JsonSchema for Source {
+    fn schema_name() -> Cow<'static, str> {
+        "Source".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let named = form::one_of(&[
+            ("header", generator.subschema_for::<form::HeaderName>()),
+            ("query", generator.subschema_for::<form::ParameterName>()),
+        ]);
+        json_schema!({"anyOf": [generator.subschema_for::<form::Bearer>(), named]})
+    }
+}
+
+fn bearer() -> Vec<Source> {
+    vec![Source::Bearer]
 }
 
 const SHAPE: Shape = Shape {

@@ -1,40 +1,91 @@
 //! Key pairs, AppCodes and API keys.
 
 use keyward_model::{KeyPairSpec, OpaqueSpec, Plaintext, SignatureScheme, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::forms as form;
 use crate::read::{Item, Shape, flag, parse};
 use crate::text;
 
 /// A key pair, as a world file and the admin API describe it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct KeyPair {
     /// Names the pair; absent: generated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::AppKey>")]
     pub app_key: Option<String>,
     /// Makes the signature; absent: generated for a new pair, kept for an existing one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::AppSecret>")]
     pub app_secret: Option<String>,
     /// `alibaba`, `tencent` or `tencent_key_pair`.
+    #[schemars(default = "alibaba", with = "form::Scheme")]
     pub scheme: String,
     /// A disabled pair proves nothing.
+    #[schemars(default = "form::yes")]
     pub enabled: bool,
     /// First moment in which it no longer holds; absent: for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Moment>")]
     pub valid_until: Option<String>,
 }
 
 /// An AppCode or API key, as a world file and the admin API describe it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Opaque {
     /// Absent: generated, or kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::OpaqueValue>")]
     pub value: Option<String>,
     /// A disabled one proves nothing.
+    #[schemars(default = "form::yes")]
     pub enabled: bool,
     /// First moment in which it no longer holds; absent: for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Moment>")]
     pub valid_until: Option<String>,
+}
+
+/// An AppCode or API key as it may be written: the value alone, or a mapping.
+pub(crate) type GivenOpaque = form::Either<form::OpaqueValue, Opaque>;
+
+/// What of a credential can be changed; absent parts stay.
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CredentialChange {
+    /// A disabled credential proves nothing.
+    pub enabled: Option<bool>,
+    /// First moment in which it no longer holds; `null`: for ever.
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Moment>")]
+    pub valid_until: Option<Option<String>>,
+    /// Of a key pair: how requests are signed with it.
+    #[schemars(with = "Option<form::Scheme>")]
+    pub scheme: Option<String>,
+}
+
+/// The new value of a credential.
+#[derive(Clone, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CredentialReset {
+    /// The AppSecret, AppCode or API key, taken literally, or the key set as JSON text; absent: generated.
+    pub value: Option<String>,
+}
+
+impl std::fmt::Debug for CredentialReset {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CredentialReset").finish_non_exhaustive()
+    }
+}
+
+/// Tells a field that is `null` from one that is absent.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+fn alibaba() -> String {
+    SignatureScheme::Alibaba.to_string()
 }
 
 impl std::fmt::Debug for KeyPair {

@@ -1,41 +1,30 @@
 //! What would be decided, and who may call: questions and answers.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The query parameters of [`Route::Explain`](crate::Route::Explain).
-pub const EXPLAIN_PARAMETERS: &[&str] = &[
-    "api",
-    "api_account",
-    "stage",
-    "operation",
-    "application",
-    "consumer",
-    "app_key",
-    "account",
-    "gateway",
-    "at",
-];
-
-/// The query parameters of [`Route::WhoCan`](crate::Route::WhoCan).
-pub const WHO_CAN_PARAMETERS: &[&str] = &["api", "stage", "operation", "account", "gateway", "at"];
+use crate::forms as form;
 
 /// What would be decided, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Explanation {
     /// `allow` or `deny`.
+    #[schemars(with = "form::Decision")]
     pub decision: String,
     /// For a denial its reason code; else `granted`, or `anyone` where the API admits anyone.
     pub reason: String,
     /// The grant that an allowance rests on, or that came nearest.
+    #[schemars(with = "Option<form::Id>")]
     pub grant: Option<String>,
     /// The grants that do not permit it, those that come nearest first.
     pub near_misses: Vec<NearMiss>,
 }
 
 /// A grant that does not permit what was asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct NearMiss {
     /// The grant.
+    #[schemars(with = "form::Id")]
     pub grant: String,
     /// Why it does not: a reason code.
     pub reason: String,
@@ -44,7 +33,7 @@ pub struct NearMiss {
 }
 
 /// Who would be permitted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct WhoCan {
     /// The revision that the answer rests on.
     pub revision: u64,
@@ -55,16 +44,21 @@ pub struct WhoCan {
 }
 
 /// A caller that would be permitted, and the grant it rests on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Permitted {
     /// `application` or `consumer`.
+    #[schemars(with = "form::CallerNoun")]
     pub noun: String,
     /// Its account.
+    #[schemars(with = "form::Name")]
     pub account: String,
     /// Its name.
+    #[schemars(with = "form::Name")]
     pub name: String,
     /// Its id.
+    #[schemars(with = "form::Id")]
     pub id: String,
     /// The grant.
+    #[schemars(with = "form::Id")]
     pub grant: String,
 }

@@ -1,36 +1,68 @@
 //! Gateways: named groups of nodes.
 
 use keyward_model::{GatewayLimits, GatewaySpec};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::forms as form;
 use crate::read::{Item, Shape, parse};
 use crate::text::{self, DESCRIPTION_MAX};
 
 /// A gateway, as a world file and the admin API describe it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Gateway {
     /// Its name, unique over all gateways.
+    #[schemars(with = "form::Name")]
     pub name: String,
     /// For people.
     #[serde(default)]
+    #[schemars(default, with = "form::Prose")]
     pub description: String,
     /// Networks (`10.0.0.0/8`) whose forwarded headers are believed.
+    #[schemars(default, with = "Vec<form::Network>")]
     pub trusted_proxies: Vec<String>,
     /// What its listeners accept at most.
+    #[schemars(default)]
     pub limits: Limits,
 }
 
 /// What a gateway's listeners accept at most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Limits {
     /// Largest request head, in bytes.
+    #[schemars(default = "head_bytes", range(min = 1_024, max = 1_048_576))]
     pub head_bytes: u32,
     /// Most header fields of a request.
+    #[schemars(default = "headers", range(min = 8, max = 1_000))]
     pub headers: u16,
     /// Largest request body, in bytes.
+    #[schemars(default = "body_bytes", range(min = 0, max = 1_099_511_627_776_u64))]
     pub body_bytes: u64,
     /// Longest time for a head to arrive, in milliseconds.
+    #[schemars(default = "header_timeout_ms", range(min = 100, max = 600_000))]
     pub header_timeout_ms: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        (&GatewayLimits::default()).into()
+    }
+}
+
+fn head_bytes() -> u32 {
+    Limits::default().head_bytes
+}
+
+fn headers() -> u16 {
+    Limits::default().headers
+}
+
+fn body_bytes() -> u64 {
+    Limits::default().body_bytes
+}
+
+fn header_timeout_ms() -> u32 {
+    Limits::default().header_timeout_ms
 }
 
 const SHAPE: Shape = Shape {
@@ -77,12 +109,18 @@ fn read_limits(item: &Item<'_>) -> Option<GatewayLimits> {
 
 impl From<&GatewaySpec> for Gateway {
     fn from(spec: &GatewaySpec) -> Self {
-        let GatewayLimits { head_bytes, headers, body_bytes, header_timeout_ms } = spec.limits;
         Self {
             name: spec.name.to_string(),
             description: spec.description.clone(),
             trusted_proxies: spec.trusted_proxies.iter().map(ToString::to_string).collect(),
-            limits: Limits { head_bytes, headers, body_bytes, header_timeout_ms },
+            limits: (&spec.limits).into(),
         }
+    }
+}
+
+impl From<&GatewayLimits> for Limits {
+    fn from(limits: &GatewayLimits) -> Self {
+        let &GatewayLimits { head_bytes, headers, body_bytes, header_timeout_ms } = limits;
+        Self { head_bytes, headers, body_bytes, header_timeout_ms }
     }
 }

@@ -1,41 +1,54 @@
 //! Grants: who may call what.
 
+use std::borrow::Cow;
+
 use keyward_model::{
     CallerId, CallerKind, GrantSpec, GranteeSpec, Name, Qualified, Stage, StageSet, Validity,
 };
+use schemars::generate::SchemaGenerator;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
 use crate::credentials::moment;
+use crate::forms as form;
 use crate::operations::{self, OperationName};
 use crate::read::{Fields, Item, Shape, parse};
 use crate::text::{self, DESCRIPTION_MAX};
 
 /// A grant, as a world file and the admin API describe it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Grant {
     /// The API's account.
+    #[schemars(default = "text::default_account", with = "form::Name")]
     pub account: String,
     /// Who may call.
     pub to: Grantee,
     /// Name of the API.
+    #[schemars(with = "form::Name")]
     pub api: String,
     /// On which stages; absent: every stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Many<form::Stage, { usize::MAX }>>")]
     pub stages: Option<Vec<String>>,
     /// Names of gateways; absent: every gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Many<form::Name, { usize::MAX }>>")]
     pub gateways: Option<Vec<String>>,
     /// Which operations; absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Many<OperationName, { usize::MAX }>>")]
     pub operations: Option<Vec<OperationName>>,
     /// First moment in which it holds; absent: no lower bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Moment>")]
     pub valid_from: Option<String>,
     /// First moment in which it no longer holds; absent: for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Moment>")]
     pub valid_until: Option<String>,
     /// For people.
     #[serde(default)]
+    #[schemars(default, with = "form::Prose")]
     pub description: String,
 }
 
@@ -60,6 +73,22 @@ pub struct Grantee {
     /// Account of the application or consumer that is named; absent: the API's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
+}
+
+impl JsonSchema for Grantee {
+    fn schema_name() -> Cow<'static, str> {
+        "Grantee".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let name = generator.subschema_for::<form::Name>();
+        let id = generator.subschema_for::<form::Id>();
+        form::one_of_with(
+            &[("application", name.clone()), ("consumer", name.clone())],
+            &[("group", name.clone()), ("application_id", id.clone()), ("consumer_id", id)],
+            ("account", name),
+        )
+    }
 }
 
 const SHAPE: Shape = Shape {

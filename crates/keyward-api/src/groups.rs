@@ -1,24 +1,34 @@
 //! Groups: several callers of one account under one name.
 
+use std::borrow::Cow;
+
 use keyward_model::{CallerKind, GroupSpec, MemberSpec};
+use schemars::generate::SchemaGenerator;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
+use crate::forms as form;
 use crate::read::{Item, Shape, flag, parse};
 use crate::text::{self, DESCRIPTION_MAX};
 
 /// A group, as a world file and the admin API describe it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Group {
     /// Its account.
+    #[schemars(default = "text::default_account", with = "form::Name")]
     pub account: String,
     /// Its name, unique in the account.
+    #[schemars(with = "form::Name")]
     pub name: String,
     /// For people.
     #[serde(default)]
+    #[schemars(default, with = "form::Prose")]
     pub description: String,
     /// The grants of a disabled group permit nothing.
+    #[schemars(default = "form::yes")]
     pub enabled: bool,
     /// Who belongs to it.
+    #[schemars(default, with = "Vec<GivenMember>")]
     pub members: Vec<Member>,
 }
 
@@ -30,6 +40,20 @@ pub enum Member {
     Application(String),
     /// A consumer.
     Consumer(String),
+}
+
+/// A member as it may be written: the bare name is a consumer's.
+pub(crate) type GivenMember = form::Either<form::Name, Member>;
+
+impl JsonSchema for Member {
+    fn schema_name() -> Cow<'static, str> {
+        "Member".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let name = generator.subschema_for::<form::Name>();
+        form::one_of(&[("application", name.clone()), ("consumer", name)])
+    }
 }
 
 const SHAPE: Shape =

@@ -3,43 +3,55 @@
 use keyward_model::{
     ClaimToHeader, IdentityClaimSpec, JwkSet, JwtKeySource, JwtSettings, JwtSpec, TokenPlace,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::credentials::moment;
+use crate::forms as form;
 use crate::read::{Fields, Item, Shape, flag};
 use crate::text;
 
 /// A consumer's JWT, as a world file and the admin API describe it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Jwt {
     /// A key set (RFC 7517) as JSON text; left out where secrets are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::KeySet>")]
     pub jwks: Option<String>,
     /// Is a key set of the consumer's own, with one HS256 key, generated?
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub symmetric: Option<bool>,
     /// What `iss` must be; absent: anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Word>")]
     pub issuer: Option<String>,
     /// One of these must be in `aud`; empty: anything.
+    #[schemars(default, with = "Vec<form::Word>")]
     pub audiences: Vec<String>,
     /// Tolerance on times, in seconds.
+    #[schemars(default = "minute", range(max = 3_600))]
     pub clock_skew_s: u32,
     /// Must there be an `exp`?
+    #[schemars(default = "form::yes")]
     pub require_exp: bool,
     /// Claims handed to the service.
+    #[schemars(default)]
     pub claims_to_headers: Vec<ClaimHeader>,
     /// Where tokens stand.
+    #[schemars(default = "bearer")]
     pub token: Token,
     /// Is the token forwarded to the service?
+    #[schemars(default)]
     pub forward: bool,
     /// The claim by which a token names this consumer; absent: `uid` with a random value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity_claim: Option<IdentityClaim>,
     /// A disabled one proves nothing.
+    #[schemars(default = "form::yes")]
     pub enabled: bool,
     /// First moment in which it no longer holds; absent: for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Moment>")]
     pub valid_until: Option<String>,
 }
 
@@ -54,34 +66,65 @@ impl std::fmt::Debug for Jwt {
 }
 
 /// A claim that is handed to the service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct ClaimHeader {
     /// The claim's name.
+    #[schemars(with = "form::Word")]
     pub claim: String,
     /// The header field it goes to.
+    #[schemars(with = "form::HeaderName")]
     pub header: String,
 }
 
 /// Where tokens stand.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Token {
     /// `header`, `query` or `cookie`.
     #[serde(rename = "in")]
+    #[schemars(default = "header", with = "form::TokenPlace")]
     pub place: String,
     /// Name of the field, parameter or cookie.
+    #[schemars(default = "authorization", with = "form::HeaderName")]
     pub name: String,
     /// What precedes the token.
+    #[schemars(default = "prefix", with = "form::Prefix")]
     pub prefix: String,
 }
 
 /// The claim by which a token names its consumer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct IdentityClaim {
     /// The claim's name.
+    #[schemars(default = "uid", with = "form::Word")]
     pub name: String,
     /// Its exact value; absent: random.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Word>")]
     pub value: Option<String>,
+}
+
+fn minute() -> u32 {
+    JwtSettings::default().clock_skew_s
+}
+
+fn bearer() -> Token {
+    (&TokenPlace::default()).into()
+}
+
+fn header() -> String {
+    bearer().place
+}
+
+fn authorization() -> String {
+    bearer().name
+}
+
+fn prefix() -> String {
+    bearer().prefix
+}
+
+fn uid() -> String {
+    IDENTITY_CLAIM.to_owned()
 }
 
 const SHAPE: Shape = Shape {

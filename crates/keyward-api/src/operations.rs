@@ -1,17 +1,21 @@
 //! Operations: what a grant may narrow to.
 
 use keyward_model::Operation;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::forms as form;
 use crate::read::{Item, Shape, parse};
 
 /// One operation: a method and a path below the API's base path.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct OperationName {
     /// The method; absent: every method.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::HttpMethod>")]
     pub method: Option<String>,
     /// The path, in which `{name}` stands for one segment.
+    #[schemars(with = "form::PathTemplate")]
     pub path: String,
 }
 

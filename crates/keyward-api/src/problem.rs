@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::document::SyntaxError;
@@ -10,7 +11,7 @@ use crate::document::SyntaxError;
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
 /// Why a request to the admin API was refused. Nothing was changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Problem {
     /// `urn:keyward:problem:` and the code.
     #[serde(rename = "type")]
@@ -18,6 +19,7 @@ pub struct Problem {
     /// The HTTP status.
     pub status: u16,
     /// Stable, for programs: `name_taken`.
+    #[schemars(with = "crate::codes::Code")]
     pub code: String,
     /// For people: what is wrong and what to do.
     pub title: String,
@@ -33,7 +35,7 @@ pub struct Problem {
 }
 
 /// One thing that is wrong with a document, and where.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct FieldProblem {
     /// Line, from 1; 0 where there is none.
     #[serde(default, skip_serializing_if = "is_zero")]

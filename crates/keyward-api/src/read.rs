@@ -17,12 +17,20 @@ use crate::dollar::{self, Dollars};
 /// Collects the problems of one document.
 pub(crate) struct Reader<'e> {
     dollars: Dollars<'e>,
+    /// Is what is not quoted a text where one is expected? So it is in YAML, where `name: 7` is how people write.
+    plain_is_text: bool,
     problems: RefCell<Vec<FieldProblem>>,
 }
 
 impl<'e> Reader<'e> {
     pub(crate) fn new(dollars: Dollars<'e>) -> Self {
-        Self { dollars, problems: RefCell::default() }
+        let plain_is_text = matches!(dollars, Dollars::World(_));
+        Self { dollars, plain_is_text, problems: RefCell::default() }
+    }
+
+    /// The same for a document in JSON, where a number or a truth value is no text.
+    pub(crate) fn of_json(dollars: Dollars<'e>) -> Self {
+        Self { plain_is_text: false, ..Self::new(dollars) }
     }
 
     /// The document as the first thing to read.
@@ -94,6 +102,11 @@ impl<'a> Item<'a> {
     pub(crate) fn located<T>(&self, value: T) -> Located<T> {
         let Position { line, column } = self.node.at;
         Located { place: Place { line, column, path: self.path.to_string() }, value }
+    }
+
+    /// Is this `null` in a request to the admin API, where that is as good as absent?
+    pub(crate) fn is_absent(&self) -> bool {
+        self.node.value == Value::Null && matches!(self.reader.dollars, Dollars::Api)
     }
 
     pub(crate) fn is_map(&self) -> bool {
@@ -207,8 +220,7 @@ impl<'a> Item<'a> {
             Value::Plain(text) => (text, true),
             _ => return self.wrong(format_args!("must be a text, this is {}", self.node.kind())),
         };
-        let unclear =
-            matches!(text.as_str(), "true" | "false") || matches!(self.reader.dollars, Dollars::Api);
+        let unclear = matches!(text.as_str(), "true" | "false") || !self.reader.plain_is_text;
         if plain && unclear {
             return self.wrong("must be a text; put quotes around it");
         }

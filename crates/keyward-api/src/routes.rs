@@ -1,4 +1,23 @@
-//! The one route table, from which the router and the client come.
+//! The one route table, from which the router, the client, the role table and the contract come.
+
+mod about;
+mod parameter;
+
+pub use about::{About, Access, Answers, Body, SchemaOf};
+pub use parameter::{Form, Parameter};
+
+use about::{list, made, one, plain, text, written};
+use parameter::{
+    APPLY, DELETE, DRY, EXPLAIN, EXPORT, FIND, GRANTS, LIST, NAMED, NONE, ONE, RENOUNCE, TAGGED, WHO_CAN,
+};
+
+use crate::consumers::Consumer;
+use crate::credentials::{CredentialChange, CredentialReset, GivenOpaque, KeyPair};
+use crate::groups::GivenMember;
+use crate::{
+    Account, Answer, Api, Application, Applied, Credential, Deleted, Explanation, Gateway, Grant, Group, Jwt,
+    Revealed, Revoked, Service, StageBinding, Stored, WhoCan,
+};
 
 pub use keyward_model::Action;
 
@@ -31,11 +50,11 @@ impl Method {
 }
 
 macro_rules! routes {
-    ($($route:ident = $method:ident $path:literal, $noun:literal $action:ident;)*) => {
+    ($(#[doc = $summary:literal] $route:ident = $method:ident $path:literal, $noun:literal $action:ident: $about:expr;)*) => {
         /// One thing that the admin API can do.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Route {
-            $(#[doc = concat!("`", stringify!($method), " ", $path, "`")] $route,)*
+            $(#[doc = concat!("`", stringify!($method), " ", $path, "`:", $summary)] $route,)*
         }
 
         impl Route {
@@ -61,100 +80,277 @@ macro_rules! routes {
             pub const fn action(self) -> Action {
                 match self { $(Self::$route => Action::$action,)* }
             }
+
+            /// What it does, in a sentence without its full stop.
+            pub fn summary(self) -> &'static str {
+                match self { $(Self::$route => $summary,)* }.trim().trim_end_matches('.')
+            }
+
+            /// Its own name, which generated clients call it by.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$route => stringify!($route),)* }
+            }
+
+            /// What else a caller must know about it.
+            pub const fn about(self) -> About {
+                match self { $(Self::$route => $about,)* }
+            }
         }
     };
 }
 
 routes! {
-    Apply = Post "/v1/apply", "world" Apply;
-    Export = Get "/v1/export", "world" Export;
-    Explain = Get "/v1/explain", "decision" Explain;
-    WhoCan = Get "/v1/who-can", "decision" Explain;
+    /// Say that the process answers.
+    Alive = Get "/healthz", "health" Show: text("text/plain").open();
+    /// Say whether the node takes requests and changes.
+    Ready = Get "/readyz", "health" Show: text("text/plain").open();
+    /// Write the figures that Prometheus reads.
+    Metrics = Get "/metrics", "metrics" Show: text("text/plain");
+    /// Write this contract: OpenAPI 3.1.
+    Contract = Get "/openapi.json", "contract" Show: text("application/json");
+    /// Show this contract as a page.
+    ContractPage = Get "/docs", "contract" Show: text("text/html");
 
-    ListAccounts = Get "/v1/accounts", "account" List;
-    CreateAccount = Post "/v1/accounts", "account" Create;
-    ShowAccount = Get "/v1/accounts/{id}", "account" Show;
-    ChangeAccount = Patch "/v1/accounts/{id}", "account" Change;
-    DeleteAccount = Delete "/v1/accounts/{id}", "account" Delete;
-    EnableAccount = Post "/v1/accounts/{id}/enable", "account" Enable;
-    DisableAccount = Post "/v1/accounts/{id}/disable", "account" Disable;
+    /// Make everything so as a world file names it, in one transaction.
+    Apply = Post "/v1/apply", "world" Apply: plain::<Applied>(APPLY).takes_world();
+    /// Write everything, or what belongs to one account, as a world file without secret values.
+    Export = Get "/v1/export", "world" Export: written(EXPORT, "application/yaml");
+    /// Ask whether a call would be permitted, and why (not).
+    Explain = Get "/v1/explain", "decision" Explain: plain::<Answer<Explanation>>(EXPLAIN);
+    /// List who may call, with the grant each rests on.
+    WhoCan = Get "/v1/who-can", "decision" Explain: plain::<WhoCan>(WHO_CAN);
 
-    ListGateways = Get "/v1/gateways", "gateway" List;
-    CreateGateway = Post "/v1/gateways", "gateway" Create;
-    ShowGateway = Get "/v1/gateways/{id}", "gateway" Show;
-    ChangeGateway = Patch "/v1/gateways/{id}", "gateway" Change;
-    DeleteGateway = Delete "/v1/gateways/{id}", "gateway" Delete;
+    /// List accounts, oldest first.
+    ListAccounts = Get "/v1/accounts", "account" List: list::<Stored<Account>>(NAMED);
+    /// Make an account.
+    CreateAccount = Post "/v1/accounts", "account" Create:
+        made::<Stored<Account>>(NONE).takes::<Account>(r#"{"name": "partner", "reveal": false}"#);
+    /// Show an account.
+    ShowAccount = Get "/v1/accounts/{id}", "account" Show: one::<Stored<Account>>(NONE);
+    /// Change an account: only what is sent changes.
+    ChangeAccount = Patch "/v1/accounts/{id}", "account" Change:
+        one::<Stored<Account>>(NONE).changes::<Account>(r#"{"description": "it is new"}"#);
+    /// Delete an account; refused while anything uses it.
+    DeleteAccount = Delete "/v1/accounts/{id}", "account" Delete: plain::<Deleted>(DRY).if_match();
+    /// Let an account take effect again.
+    EnableAccount = Post "/v1/accounts/{id}/enable", "account" Enable: one::<Stored<Account>>(NONE).if_match();
+    /// Let an account take no effect, at once.
+    DisableAccount = Post "/v1/accounts/{id}/disable", "account" Disable:
+        one::<Stored<Account>>(NONE).if_match();
 
-    ListServices = Get "/v1/services", "service" List;
-    CreateService = Post "/v1/services", "service" Create;
-    ShowService = Get "/v1/services/{id}", "service" Show;
-    ChangeService = Patch "/v1/services/{id}", "service" Change;
-    DeleteService = Delete "/v1/services/{id}", "service" Delete;
-    EnableService = Post "/v1/services/{id}/enable", "service" Enable;
-    DisableService = Post "/v1/services/{id}/disable", "service" Disable;
+    /// List gateways, oldest first.
+    ListGateways = Get "/v1/gateways", "gateway" List: list::<Stored<Gateway>>(NAMED);
+    /// Make a gateway.
+    CreateGateway = Post "/v1/gateways", "gateway" Create:
+        made::<Stored<Gateway>>(NONE).takes::<Gateway>(r#"{"name": "edge", "trusted_proxies": ["10.0.0.0/8"]}"#);
+    /// Show a gateway.
+    ShowGateway = Get "/v1/gateways/{id}", "gateway" Show: one::<Stored<Gateway>>(NONE);
+    /// Change a gateway: only what is sent changes.
+    ChangeGateway = Patch "/v1/gateways/{id}", "gateway" Change:
+        one::<Stored<Gateway>>(NONE).changes::<Gateway>(r#"{"description": "it is new"}"#);
+    /// Delete a gateway; refused while anything uses it.
+    DeleteGateway = Delete "/v1/gateways/{id}", "gateway" Delete: plain::<Deleted>(DRY).if_match();
 
-    ListApis = Get "/v1/apis", "api" List;
-    CreateApi = Post "/v1/apis", "api" Create;
-    ShowApi = Get "/v1/apis/{id}", "api" Show;
-    ChangeApi = Patch "/v1/apis/{id}", "api" Change;
-    DeleteApi = Delete "/v1/apis/{id}", "api" Delete;
-    EnableApi = Post "/v1/apis/{id}/enable", "api" Enable;
-    DisableApi = Post "/v1/apis/{id}/disable", "api" Disable;
-    PublishStage = Put "/v1/apis/{id}/stages/{stage}", "stage" Create;
-    UnpublishStage = Delete "/v1/apis/{id}/stages/{stage}", "stage" Delete;
+    /// List services, oldest first.
+    ListServices = Get "/v1/services", "service" List: list::<Stored<Service>>(LIST);
+    /// Make a service.
+    CreateService = Post "/v1/services", "service" Create:
+        made::<Stored<Service>>(NONE).takes::<Service>(r#"{"name": "orders", "endpoints": ["http://127.0.0.1:9000"]}"#);
+    /// Show a service.
+    ShowService = Get "/v1/services/{id}", "service" Show: one::<Stored<Service>>(ONE);
+    /// Change a service: only what is sent changes.
+    ChangeService = Patch "/v1/services/{id}", "service" Change:
+        one::<Stored<Service>>(ONE).changes::<Service>(r#"{"description": "it is new"}"#);
+    /// Delete a service; refused while anything uses it.
+    DeleteService = Delete "/v1/services/{id}", "service" Delete: plain::<Deleted>(DELETE).if_match();
+    /// Let a service take effect again.
+    EnableService = Post "/v1/services/{id}/enable", "service" Enable: one::<Stored<Service>>(ONE).if_match();
+    /// Let a service take no effect, at once.
+    DisableService = Post "/v1/services/{id}/disable", "service" Disable:
+        one::<Stored<Service>>(ONE).if_match();
 
-    ListApplications = Get "/v1/applications", "application" List;
-    CreateApplication = Post "/v1/applications", "application" Create;
-    ShowApplication = Get "/v1/applications/{id}", "application" Show;
-    ChangeApplication = Patch "/v1/applications/{id}", "application" Change;
-    DeleteApplication = Delete "/v1/applications/{id}", "application" Delete;
-    EnableApplication = Post "/v1/applications/{id}/enable", "application" Enable;
-    DisableApplication = Post "/v1/applications/{id}/disable", "application" Disable;
-    ListKeyPairs = Get "/v1/applications/{id}/key-pairs", "key_pair" List;
-    AddKeyPair = Post "/v1/applications/{id}/key-pairs", "key_pair" Create;
-    ListAppCodes = Get "/v1/applications/{id}/app-codes", "app_code" List;
-    AddAppCode = Post "/v1/applications/{id}/app-codes", "app_code" Create;
+    /// List APIs, oldest first.
+    ListApis = Get "/v1/apis", "api" List: list::<Stored<Api>>(LIST);
+    /// Make an API.
+    CreateApi = Post "/v1/apis", "api" Create:
+        made::<Stored<Api>>(NONE).takes::<Api>(r#"{"name": "orders", "base_path": "/orders", "admits": ["app_signature"], "stages": {"RELEASE": {"service": "orders"}}}"#);
+    /// Show an API.
+    ShowApi = Get "/v1/apis/{id}", "api" Show: one::<Stored<Api>>(ONE);
+    /// Change an API: only what is sent changes.
+    ChangeApi = Patch "/v1/apis/{id}", "api" Change:
+        one::<Stored<Api>>(ONE).changes::<Api>(r#"{"description": "it is new"}"#);
+    /// Delete an API, with what it owns.
+    DeleteApi = Delete "/v1/apis/{id}", "api" Delete: plain::<Deleted>(DELETE).if_match();
+    /// Let an API take effect again.
+    EnableApi = Post "/v1/apis/{id}/enable", "api" Enable: one::<Stored<Api>>(ONE).if_match();
+    /// Let an API take no effect, at once.
+    DisableApi = Post "/v1/apis/{id}/disable", "api" Disable: one::<Stored<Api>>(ONE).if_match();
+    /// Publish a stage, or bind a published one anew.
+    PublishStage = Put "/v1/apis/{id}/stages/{stage}", "stage" Create:
+        one::<Stored<Api>>(ONE).takes::<StageBinding>(r#"{"service": "orders"}"#).if_match();
+    /// Unpublish a stage; one that is not published stays so.
+    UnpublishStage = Delete "/v1/apis/{id}/stages/{stage}", "stage" Delete:
+        one::<Stored<Api>>(ONE).if_match();
 
-    ListConsumers = Get "/v1/consumers", "consumer" List;
-    CreateConsumer = Post "/v1/consumers", "consumer" Create;
-    ShowConsumer = Get "/v1/consumers/{id}", "consumer" Show;
-    ChangeConsumer = Patch "/v1/consumers/{id}", "consumer" Change;
-    DeleteConsumer = Delete "/v1/consumers/{id}", "consumer" Delete;
-    EnableConsumer = Post "/v1/consumers/{id}/enable", "consumer" Enable;
-    DisableConsumer = Post "/v1/consumers/{id}/disable", "consumer" Disable;
-    ListApiKeys = Get "/v1/consumers/{id}/api-keys", "api_key" List;
-    AddApiKey = Post "/v1/consumers/{id}/api-keys", "api_key" Create;
-    ShowJwt = Get "/v1/consumers/{id}/jwt", "jwt" Show;
-    SetJwt = Put "/v1/consumers/{id}/jwt", "jwt" Create;
+    /// List applications, oldest first.
+    ListApplications = Get "/v1/applications", "application" List: list::<Stored<Application>>(TAGGED);
+    /// Make an application.
+    CreateApplication = Post "/v1/applications", "application" Create:
+        made::<Stored<Application>>(NONE).takes::<Application>(r#"{"name": "shop", "tags": {"team": "web"}}"#);
+    /// Show an application.
+    ShowApplication = Get "/v1/applications/{id}", "application" Show: one::<Stored<Application>>(ONE);
+    /// Change an application: only what is sent changes.
+    ChangeApplication = Patch "/v1/applications/{id}", "application" Change:
+        one::<Stored<Application>>(ONE).changes::<Application>(r#"{"description": "it is new"}"#);
+    /// Delete an application, with what it owns.
+    DeleteApplication = Delete "/v1/applications/{id}", "application" Delete:
+        plain::<Deleted>(DELETE).if_match();
+    /// Let an application take effect again.
+    EnableApplication = Post "/v1/applications/{id}/enable", "application" Enable:
+        one::<Stored<Application>>(ONE).if_match();
+    /// Let an application take no effect, at once.
+    DisableApplication = Post "/v1/applications/{id}/disable", "application" Disable:
+        one::<Stored<Application>>(ONE).if_match();
+    /// List the key pairs of an application, without their secrets.
+    ListKeyPairs = Get "/v1/applications/{id}/key-pairs", "key_pair" List: list::<Credential>(ONE);
+    /// Add a key pair: generated, or with what is given.
+    AddKeyPair = Post "/v1/applications/{id}/key-pairs", "key_pair" Create:
+        made::<Credential>(ONE).takes::<KeyPair>(r#"{"scheme": "alibaba"}"#);
+    /// List the AppCodes of an application, without their values.
+    ListAppCodes = Get "/v1/applications/{id}/app-codes", "app_code" List: list::<Credential>(ONE);
+    /// Add an AppCode: generated, or the one that is given.
+    AddAppCode = Post "/v1/applications/{id}/app-codes", "app_code" Create:
+        made::<Credential>(ONE).takes::<GivenOpaque>("{}");
 
-    FindCredential = Get "/v1/credentials", "credential" List;
-    ShowCredential = Get "/v1/credentials/{id}", "credential" Show;
-    ChangeCredential = Patch "/v1/credentials/{id}", "credential" Change;
-    DeleteCredential = Delete "/v1/credentials/{id}", "credential" Delete;
-    EnableCredential = Post "/v1/credentials/{id}/enable", "credential" Enable;
-    DisableCredential = Post "/v1/credentials/{id}/disable", "credential" Disable;
-    ResetCredential = Post "/v1/credentials/{id}/reset", "credential" Reset;
-    RevealCredential = Post "/v1/credentials/{id}/reveal", "credential" Reveal;
+    /// List consumers, oldest first.
+    ListConsumers = Get "/v1/consumers", "consumer" List: list::<Stored<Consumer>>(TAGGED);
+    /// Make a consumer.
+    CreateConsumer = Post "/v1/consumers", "consumer" Create:
+        made::<Stored<Consumer>>(NONE).takes::<Consumer>(r#"{"name": "analytics", "api_key": {"sources": ["bearer"]}}"#);
+    /// Show a consumer.
+    ShowConsumer = Get "/v1/consumers/{id}", "consumer" Show: one::<Stored<Consumer>>(ONE);
+    /// Change a consumer: only what is sent changes.
+    ChangeConsumer = Patch "/v1/consumers/{id}", "consumer" Change:
+        one::<Stored<Consumer>>(ONE).changes::<Consumer>(r#"{"description": "it is new"}"#);
+    /// Delete a consumer, with what it owns.
+    DeleteConsumer = Delete "/v1/consumers/{id}", "consumer" Delete: plain::<Deleted>(DELETE).if_match();
+    /// Let a consumer take effect again.
+    EnableConsumer = Post "/v1/consumers/{id}/enable", "consumer" Enable:
+        one::<Stored<Consumer>>(ONE).if_match();
+    /// Let a consumer take no effect, at once.
+    DisableConsumer = Post "/v1/consumers/{id}/disable", "consumer" Disable:
+        one::<Stored<Consumer>>(ONE).if_match();
+    /// List the API keys of a consumer, without their values.
+    ListApiKeys = Get "/v1/consumers/{id}/api-keys", "api_key" List: list::<Credential>(ONE);
+    /// Add an API key: generated, or the one that is given.
+    AddApiKey = Post "/v1/consumers/{id}/api-keys", "api_key" Create:
+        made::<Credential>(ONE).takes::<GivenOpaque>("{}");
+    /// Show how the tokens of a consumer are verified.
+    ShowJwt = Get "/v1/consumers/{id}/jwt", "jwt" Show: one::<Credential>(ONE);
+    /// Set how the tokens of a consumer are verified.
+    SetJwt = Put "/v1/consumers/{id}/jwt", "jwt" Create:
+        one::<Credential>(ONE).takes::<Jwt>(r#"{"symmetric": true, "issuer": "https://issuer.example"}"#).if_match();
 
-    ListGroups = Get "/v1/groups", "group" List;
-    CreateGroup = Post "/v1/groups", "group" Create;
-    ShowGroup = Get "/v1/groups/{id}", "group" Show;
-    ChangeGroup = Patch "/v1/groups/{id}", "group" Change;
-    DeleteGroup = Delete "/v1/groups/{id}", "group" Delete;
-    EnableGroup = Post "/v1/groups/{id}/enable", "group" Enable;
-    DisableGroup = Post "/v1/groups/{id}/disable", "group" Disable;
-    AddMember = Post "/v1/groups/{id}/members", "member" Create;
-    RemoveMember = Delete "/v1/groups/{id}/members/{kind}/{name}", "member" Delete;
+    /// Find the key pair with this AppKey.
+    FindCredential = Get "/v1/credentials", "credential" List: list::<Credential>(FIND);
+    /// Show a credential, without its value.
+    ShowCredential = Get "/v1/credentials/{id}", "credential" Show: one::<Credential>(NONE).by_id("crd_");
+    /// Change when a credential ends, whether it proves anything, or the scheme of a key pair.
+    ChangeCredential = Patch "/v1/credentials/{id}", "credential" Change:
+        one::<Credential>(NONE).by_id("crd_").changes::<CredentialChange>(r#"{"valid_until": "2027-01-01T00:00:00Z"}"#);
+    /// Delete a credential.
+    DeleteCredential = Delete "/v1/credentials/{id}", "credential" Delete:
+        plain::<Deleted>(NONE).by_id("crd_").if_match();
+    /// Let a credential prove its caller again.
+    EnableCredential = Post "/v1/credentials/{id}/enable", "credential" Enable:
+        one::<Credential>(NONE).by_id("crd_").if_match();
+    /// Let a credential prove nothing, at once.
+    DisableCredential = Post "/v1/credentials/{id}/disable", "credential" Disable:
+        one::<Credential>(NONE).by_id("crd_").if_match();
+    /// Give a credential a new value; the old one proves nothing any more.
+    ResetCredential = Post "/v1/credentials/{id}/reset", "credential" Reset:
+        one::<Credential>(NONE).by_id("crd_").takes::<CredentialReset>("{}").if_match();
+    /// Show a credential's value again; the audit trail says so.
+    RevealCredential = Post "/v1/credentials/{id}/reveal", "credential" Reveal:
+        plain::<Answer<Revealed>>(NONE).by_id("crd_");
 
-    ListGrants = Get "/v1/grants", "grant" List;
-    CreateGrant = Post "/v1/grants", "grant" Create;
-    ShowGrant = Get "/v1/grants/{id}", "grant" Show;
-    ChangeGrant = Patch "/v1/grants/{id}", "grant" Change;
-    RevokeGrant = Post "/v1/grants/{id}/revoke", "grant" Revoke;
-    RenounceGrant = Post "/v1/grants/{id}/renounce", "grant" Revoke;
+    /// List groups, oldest first.
+    ListGroups = Get "/v1/groups", "group" List: list::<Stored<Group>>(LIST);
+    /// Make a group.
+    CreateGroup = Post "/v1/groups", "group" Create:
+        made::<Stored<Group>>(NONE).takes::<Group>(r#"{"name": "staff", "members": [{"consumer": "analytics"}]}"#);
+    /// Show a group.
+    ShowGroup = Get "/v1/groups/{id}", "group" Show: one::<Stored<Group>>(ONE);
+    /// Change a group: only what is sent changes.
+    ChangeGroup = Patch "/v1/groups/{id}", "group" Change:
+        one::<Stored<Group>>(ONE).changes::<Group>(r#"{"description": "it is new"}"#);
+    /// Delete a group; refused while anything uses it.
+    DeleteGroup = Delete "/v1/groups/{id}", "group" Delete: plain::<Deleted>(DELETE).if_match();
+    /// Let a group take effect again.
+    EnableGroup = Post "/v1/groups/{id}/enable", "group" Enable: one::<Stored<Group>>(ONE).if_match();
+    /// Let a group take no effect, at once.
+    DisableGroup = Post "/v1/groups/{id}/disable", "group" Disable: one::<Stored<Group>>(ONE).if_match();
+    /// Add a member; one that already belongs to the group stays.
+    AddMember = Post "/v1/groups/{id}/members", "member" Create:
+        one::<Stored<Group>>(ONE).takes::<GivenMember>(r#"{"consumer": "analytics"}"#).if_match();
+    /// Remove a member: takes effect at once, like a revocation.
+    RemoveMember = Delete "/v1/groups/{id}/members/{kind}/{name}", "member" Delete:
+        one::<Stored<Group>>(ONE).if_match();
+
+    /// List grants, oldest first: all, those on an API, those for a caller.
+    ListGrants = Get "/v1/grants", "grant" List: list::<Stored<Grant>>(GRANTS);
+    /// Let a caller or group call an API.
+    CreateGrant = Post "/v1/grants", "grant" Create:
+        made::<Stored<Grant>>(NONE).takes::<Grant>(r#"{"to": {"application": "shop"}, "api": "orders", "stages": ["RELEASE"]}"#);
+    /// Show a grant.
+    ShowGrant = Get "/v1/grants/{id}", "grant" Show: one::<Stored<Grant>>(NONE).by_id("grt_");
+    /// Change when a grant holds, or its description; for anything else revoke it and give another.
+    ChangeGrant = Patch "/v1/grants/{id}", "grant" Change:
+        one::<Stored<Grant>>(NONE).by_id("grt_").changes::<Grant>(r#"{"valid_until": "2027-01-01T00:00:00Z"}"#);
+    /// End a grant, for good and at once.
+    RevokeGrant = Post "/v1/grants/{id}/revoke", "grant" Revoke:
+        one::<Revoked>(NONE).by_id("grt_").if_match();
+    /// Give up a grant on behalf of the caller it is for, for good and at once.
+    RenounceGrant = Post "/v1/grants/{id}/renounce", "grant" Revoke:
+        one::<Revoked>(RENOUNCE).by_id("grt_").if_match();
 }
 
+/// What every write takes beside parameters of its own. A switch each, thrown when it is built.
+struct Writes {
+    idempotency_key: bool,
+    dry_run: bool,
+    wait: bool,
+}
+
+const WRITES: Writes = Writes { idempotency_key: false, dry_run: false, wait: false };
+
 impl Route {
+    /// Does it change anything?
+    pub const fn is_write(self) -> bool {
+        !matches!(self.method(), Method::Get)
+    }
+
+    /// Does it take `Idempotency-Key`?
+    pub const fn takes_idempotency_key(self) -> bool {
+        self.is_write() && WRITES.idempotency_key
+    }
+
+    /// Its query parameters.
+    pub fn query(self) -> impl Iterator<Item = Parameter> {
+        let own = self.about().query;
+        let more = [(parameter::DRY_RUN, WRITES.dry_run), (parameter::WAIT, WRITES.wait)];
+        let more = more.into_iter().filter(move |(parameter, on)| {
+            *on && self.is_write() && own.iter().all(|known| known.name != parameter.name)
+        });
+        own.iter().copied().chain(more.map(|(parameter, _)| parameter))
+    }
+
+    /// The parameters of its path, in their order.
+    pub fn segments(self) -> impl Iterator<Item = Parameter> {
+        let names = self.path().split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+        names.map(move |name| segment(name, self.about().id))
+    }
+
     /// The path with these segments in the place of its parameters, percent-encoded.
     pub fn fill<'s>(self, segments: impl IntoIterator<Item = &'s str>) -> String {
         let mut segments = segments.into_iter();
@@ -164,6 +360,19 @@ impl Route {
         };
         self.path().split('/').map(fill).collect::<Vec<_>>().join("/")
     }
+}
+
+/// What a parameter of a path is.
+const fn segment(name: &'static str, id: Form) -> Parameter {
+    let by_id = matches!(id, Form::Id(_));
+    match name.as_bytes() {
+        b"stage" => Parameter::new(name, Form::Stage, "The stage"),
+        b"kind" => Parameter::new(name, Form::Choice(&["applications", "consumers"]), "What the member is"),
+        b"name" => Parameter::new(name, Form::Name, "Its name"),
+        _ if by_id => Parameter::new(name, id, "Its id"),
+        _ => Parameter::new(name, id, "Its name or id"),
+    }
+    .required()
 }
 
 /// Percent-encodes everything that is not unreserved (RFC 3986).
@@ -195,6 +404,33 @@ mod tests {
     fn reads_are_get_and_get_only_reads() {
         for route in Route::ALL {
             assert_eq!(route.method() == Method::Get, route.action().reads(), "{route:?}");
+        }
+    }
+
+    #[test]
+    fn parameters_and_summaries_are_whole() {
+        for route in Route::ALL {
+            assert!(!route.summary().is_empty() && !route.summary().ends_with('.'), "{route:?}");
+            let mut names: Vec<_> = route.query().chain(route.segments()).map(|known| known.name).collect();
+            let count = names.len();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), count, "{route:?} has a parameter twice");
+            assert_eq!(route.segments().count(), route.path().matches('{').count(), "{route:?}");
+        }
+    }
+
+    #[test]
+    fn what_reads_a_body_is_a_write_and_an_example_is_json() {
+        for route in Route::ALL {
+            match route.about().body {
+                Body::None => {}
+                Body::World => assert!(route.is_write()),
+                Body::Json(_, example) | Body::Change(_, example) => {
+                    assert!(route.is_write(), "{route:?}");
+                    assert!(serde_json::from_str::<serde_json::Value>(example).is_ok(), "{route:?}");
+                }
+            }
         }
     }
 

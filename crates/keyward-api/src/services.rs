@@ -3,28 +3,37 @@
 use keyward_model::{
     EndpointSpec, HeaderName, Plaintext, ServiceAuth, ServiceKind, ServiceSpec, ServiceTimeouts,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::forms as form;
 use crate::read::{Item, Shape, flag, parse};
 use crate::text::{self, DESCRIPTION_MAX};
 
 /// A service, as a world file and the admin API describe it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Service {
     /// Its account.
+    #[schemars(default = "text::default_account", with = "form::Name")]
     pub account: String,
     /// Its name, unique in the account.
+    #[schemars(with = "form::Name")]
     pub name: String,
     /// For people.
     #[serde(default)]
+    #[schemars(default, with = "form::Prose")]
     pub description: String,
     /// A disabled service answers nothing.
+    #[schemars(default = "form::yes")]
     pub enabled: bool,
     /// What it speaks: `http`.
+    #[schemars(default = "http", with = "form::ServiceKind")]
     pub kind: String,
     /// Where it is.
+    #[schemars(with = "form::Many<form::Either<form::EndpointUrl, Endpoint>, { usize::MAX }>")]
     pub endpoints: Vec<Endpoint>,
     /// Time limits towards it.
+    #[schemars(default)]
     pub timeouts: Timeouts,
     /// How Keyward proves itself to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -32,39 +41,46 @@ pub struct Service {
 }
 
 /// One address of a service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Endpoint {
     /// `http://HOST[:PORT][/PATH]`.
+    #[schemars(with = "form::EndpointUrl")]
     pub url: String,
     /// Its share of the requests, relative to its siblings.
+    #[schemars(default = "one", range(max = 1_000_000))]
     pub weight: u32,
 }
 
 /// Time limits towards a service, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Timeouts {
     /// To establish a connection.
+    #[schemars(default = "connect_ms", range(min = 1, max = 86_400_000))]
     pub connect_ms: u32,
     /// From the request's last byte to the answer's first.
+    #[schemars(default = "first_byte_ms", range(min = 1, max = 86_400_000))]
     pub first_byte_ms: u32,
     /// Between two pieces of a body.
+    #[schemars(default = "idle_ms", range(min = 1, max = 86_400_000))]
     pub idle_ms: u32,
 }
 
 /// How Keyward proves itself to a service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Auth {
     /// A header field that is set on every request.
     pub header: AuthHeader,
 }
 
 /// A header field that is set on every request.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct AuthHeader {
     /// Its name.
+    #[schemars(with = "form::HeaderName")]
     pub name: String,
     /// Its value; left out where secrets are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::HeaderSecret>")]
     pub value: Option<String>,
 }
 
@@ -72,6 +88,33 @@ impl std::fmt::Debug for AuthHeader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AuthHeader").field("name", &self.name).finish_non_exhaustive()
     }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let ServiceTimeouts { connect_ms, first_byte_ms, idle_ms } = ServiceTimeouts::default();
+        Self { connect_ms, first_byte_ms, idle_ms }
+    }
+}
+
+fn http() -> String {
+    "http".to_owned()
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn connect_ms() -> u32 {
+    Timeouts::default().connect_ms
+}
+
+fn first_byte_ms() -> u32 {
+    Timeouts::default().first_byte_ms
+}
+
+fn idle_ms() -> u32 {
+    Timeouts::default().idle_ms
 }
 
 const SHAPE: Shape = Shape {

@@ -21,6 +21,11 @@ pub(crate) fn default_name() -> Option<Name> {
     DEFAULT.parse().ok()
 }
 
+/// The account of what names none.
+pub(crate) fn default_account() -> String {
+    DEFAULT.to_owned()
+}
+
 /// The `account` field, `default` where it is absent.
 pub(crate) fn account(fields: &crate::read::Fields<'_>) -> Option<Name> {
     fields.optional("account", parse)?.or_else(default_name)

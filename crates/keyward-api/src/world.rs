@@ -43,7 +43,7 @@ impl WorldFile {
         text: &str,
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Vec<FieldProblem>> {
-        Self::read(Node::from_yaml(text), environment)
+        Self::read(Node::from_yaml(text), Reader::new(Dollars::World(environment)))
     }
 
     /// Reads a world file in JSON. Problems have paths and no positions.
@@ -54,15 +54,11 @@ impl WorldFile {
         text: &[u8],
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Vec<FieldProblem>> {
-        Self::read(Node::from_json(text), environment)
+        Self::read(Node::from_json(text), Reader::of_json(Dollars::World(environment)))
     }
 
-    fn read(
-        document: Result<Node, SyntaxError>,
-        environment: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Self, Vec<FieldProblem>> {
+    fn read(document: Result<Node, SyntaxError>, reader: Reader<'_>) -> Result<Self, Vec<FieldProblem>> {
         let document = document.map_err(|error| vec![FieldProblem::from(error)])?;
-        let reader = Reader::new(Dollars::World(environment));
         let world = read_world(&reader.root(&document));
         let problems = reader.into_problems();
         match world {

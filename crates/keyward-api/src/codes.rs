@@ -1,0 +1,131 @@
+//! The stable codes of problems: one list, from which the contract and the manual come.
+
+use std::borrow::Cow;
+
+use schemars::generate::SchemaGenerator;
+use schemars::{JsonSchema, Schema, json_schema};
+
+/// A stable code of a problem. Codes are never given another meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Code {
+    /// As in `code` of a problem.
+    pub code: &'static str,
+    /// What it says, in a sentence without its full stop.
+    pub meaning: &'static str,
+}
+
+macro_rules! codes {
+    ($($code:literal: $meaning:literal;)*) => {
+        impl Code {
+            /// Every code, in alphabetical order.
+            pub const ALL: &'static [Self] = &[$(Self { code: $code, meaning: $meaning },)*];
+        }
+    };
+}
+
+codes! {
+    "account_changed": "An object stays in its account";
+    "account_renamed": "The account `default` keeps its name";
+    "account_unknown": "There is no such account";
+    "after_malformed": "`after` is not the `next` of a page";
+    "api_unknown": "There is no such API";
+    "app_key_taken": "Another key pair has this AppKey; case is ignored";
+    "body_malformed": "The body is not JSON, or not UTF-8";
+    "body_too_large": "The body is larger than this route reads";
+    "changed_meanwhile": "The object is no longer the one that `If-Match` names";
+    "claim_missing": "A claim to hand on is not named";
+    "clock_skew": "The tolerance on times is too large";
+    "conflict": "Another object has what this one claims";
+    "contradiction": "The store holds what this would contradict";
+    "data_folder_unusable": "The data folder cannot be used";
+    "default_key_pair": "The default key pair of an application cannot be deleted";
+    "default_key_pair_kept": "The default key pair of an application cannot be left out";
+    "default_stays": "The account and the gateway `default` cannot be deleted";
+    "duplicate": "Something stands there twice";
+    "endpoint_own_listener": "An endpoint is an address that this node listens on";
+    "endpoints_missing": "A service has no endpoint";
+    "endpoints_without_weight": "No endpoint of a service takes requests";
+    "extension_malformed": "The extension does not fit into a header";
+    "gateway_not_published": "The API is not published to this gateway";
+    "gateway_renamed": "The gateway `default` keeps its name";
+    "gateway_unknown": "There is no such gateway";
+    "gateways_empty": "A grant names no gateway";
+    "grant_exists": "The same grant exists already";
+    "grant_fixed": "Of a grant only validity and description can be changed";
+    "grant_revoked": "The grant was revoked, which is final";
+    "grantee_unknown": "There is no such application, consumer or group";
+    "header_reserved": "The header is owned by the transport or the gateway";
+    "host_not_allowed": "The request names a host that this admin server is not";
+    "identity_claim_malformed": "The identity claim is not one";
+    "identity_claim_taken": "Another consumer of the account has this identity claim";
+    "in_use": "It cannot go while others use it; `users` names them";
+    "internal": "Something failed that is not the caller's fault; the node's log says what";
+    "invalid": "The description is wrong; `problems` names every part that is";
+    "jwt_unknown": "The consumer has no JWT";
+    "key_pairs_empty": "An application has at least its default key pair";
+    "limit_malformed": "`limit` is not a number of items";
+    "master_key_missing": "The store was sealed with a master key that is not there";
+    "master_key_unusable": "The file of the master key cannot be used";
+    "master_key_wrong": "The store was sealed with another master key";
+    "media_type_unsupported": "The body comes in a media type that this route does not read";
+    "member_unknown": "There is no such member";
+    "method_not_allowed": "The path has no such method; `Allow` names those that there are";
+    "name_ambiguous": "An application and a consumer have this name";
+    "name_like_id": "The name has the form of an id";
+    "name_malformed": "The name is not one";
+    "name_taken": "Another object of the account and noun has this name";
+    "no_scheme": "Only key pairs have a scheme";
+    "not_found": "There is no such object";
+    "not_revealable": "The value cannot be shown again";
+    "operation_unknown": "The API has no such operation";
+    "operations_empty": "A grant names no operation";
+    "operator_unknown": "A valid operator token is needed";
+    "parameter_invalid": "A parameter of the path, the query or the head is wrong; `problems` names it";
+    "parameter_malformed": "The name of a query parameter is not one";
+    "path_malformed": "The path is not UTF-8";
+    "query_malformed": "The query is not well-formed";
+    "random_failed": "The system gives no random numbers";
+    "reference_unknown": "Something that is named does not exist, or is another account's";
+    "route_unknown": "There is no such route";
+    "row_damaged": "A row of the store cannot be believed";
+    "secret_malformed": "A secret value has characters or a length that none has";
+    "secret_missing": "A secret value that is needed was neither given nor stored";
+    "secret_unreadable": "A stored secret cannot be opened";
+    "service_unknown": "There is no such service";
+    "sources_count": "API keys stand in one to three places";
+    "stages_empty": "A grant names no stage";
+    "store_address": "The address of the store is not one";
+    "store_locked": "Another node has the store";
+    "store_newer": "The store was written by a newer version";
+    "store_unavailable": "The store does not answer";
+    "token_place_malformed": "The place of tokens is not one";
+    "value_malformed": "The value has characters or a length that none has";
+    "value_taken": "Another credential has this value";
+    "writer_stopped": "The node is ending and takes no more changes";
+    "writes_refused": "The store takes no writes";
+}
+
+impl JsonSchema for Code {
+    fn schema_name() -> Cow<'static, str> {
+        "ProblemCode".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let lines = Self::ALL.iter().map(|known| format!("- `{}`: {}.", known.code, known.meaning));
+        json_schema!({
+            "type": "string",
+            "description": format!("Stable, for programs.\n\n{}", lines.collect::<Vec<_>>().join("\n")),
+            "enum": Self::ALL.iter().map(|known| known.code).collect::<Vec<_>>(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_in_order_and_distinct() {
+        assert!(Code::ALL.windows(2).all(|pair| pair[0].code < pair[1].code));
+    }
+}
