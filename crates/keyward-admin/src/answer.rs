@@ -52,6 +52,12 @@ impl Tagged for keyward_api::Revoked {
     }
 }
 
+impl Tagged for keyward_api::StoredToken {
+    fn etag(&self) -> Option<&str> {
+        Some(&self.etag)
+    }
+}
+
 impl Tagged for keyward_api::Revealed {
     fn etag(&self) -> Option<&str> {
         None
@@ -222,6 +228,7 @@ pub(crate) fn stored<T>(
         description,
         credentials: Vec::new(),
         state: None,
+        has_password: None,
         revoked: None,
     }
 }

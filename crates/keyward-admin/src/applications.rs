@@ -25,8 +25,9 @@ pub(crate) async fn list_app_codes(State(admin): State<Admin>, asked: Asked) -> 
 }
 
 async fn list_credentials(admin: &Admin, asked: &Asked, kind: &str) -> Result<Response, Refusal> {
-    let revision = admin.control().revision();
-    let view = admin.control().applications().get(&asked.actor, asked.object()?).await?;
+    let control = asked.control(&admin);
+    let revision = control.revision();
+    let view = asked.control(&admin).applications().get(&asked.actor, asked.object()?).await?;
     Ok(credentials::of_kind(revision, &view.credentials, kind))
 }
 
@@ -35,7 +36,8 @@ pub(crate) async fn add_key_pair(
     asked: Asked,
     Description(spec): Description<KeyPairSpec>,
 ) -> Result<Response, Refusal> {
-    let added = admin.control().applications().add_key_pair(&asked.actor, asked.object()?, spec).await?;
+    let added =
+        asked.control(&admin).applications().add_key_pair(&asked.actor, asked.object()?, spec).await?;
     Ok(credentials::added(added))
 }
 
@@ -44,7 +46,8 @@ pub(crate) async fn add_app_code(
     asked: Asked,
     Description(spec): Description<OpaqueSpec>,
 ) -> Result<Response, Refusal> {
-    let added = admin.control().applications().add_app_code(&asked.actor, asked.object()?, spec).await?;
+    let added =
+        asked.control(&admin).applications().add_app_code(&asked.actor, asked.object()?, spec).await?;
     Ok(credentials::added(added))
 }
 

@@ -17,8 +17,9 @@ crud!(consumers, "consumers", ConsumerSpec, shown);
 crud!(switch consumers, shown);
 
 pub(crate) async fn list_api_keys(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
-    let revision = admin.control().revision();
-    let view = admin.control().consumers().get(&asked.actor, asked.object()?).await?;
+    let control = asked.control(&admin);
+    let revision = control.revision();
+    let view = asked.control(&admin).consumers().get(&asked.actor, asked.object()?).await?;
     Ok(credentials::of_kind(revision, &view.credentials, "api_key"))
 }
 
@@ -27,14 +28,15 @@ pub(crate) async fn add_api_key(
     asked: Asked,
     Description(spec): Description<OpaqueSpec>,
 ) -> Result<Response, Refusal> {
-    let added = admin.control().consumers().add_api_key(&asked.actor, asked.object()?, spec).await?;
+    let added = asked.control(&admin).consumers().add_api_key(&asked.actor, asked.object()?, spec).await?;
     Ok(credentials::added(added))
 }
 
 /// Shows the credential by which the consumer's tokens are verified.
 pub(crate) async fn show_jwt(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
-    let revision = admin.control().revision();
-    let view = admin.control().consumers().get(&asked.actor, asked.object()?).await?;
+    let control = asked.control(&admin);
+    let revision = control.revision();
+    let view = asked.control(&admin).consumers().get(&asked.actor, asked.object()?).await?;
     match view.credentials.iter().find(|view| view.kind == "jwt") {
         Some(view) => Ok(One::read(revision, credential(view)).into_response()),
         None => Err(Refusal::new(404, "jwt_unknown", "this consumer has no JWT; set one with PUT")),
@@ -48,12 +50,12 @@ pub(crate) async fn set_jwt(
     Description(spec): Description<JwtSpec>,
 ) -> Result<Response, Refusal> {
     if asked.must_match().is_some() {
-        let view = admin.control().consumers().get(&asked.actor, asked.object()?).await?;
+        let view = asked.control(&admin).consumers().get(&asked.actor, asked.object()?).await?;
         let revision =
             view.credentials.iter().find(|view| view.kind == "jwt").map_or(0, |view| view.revision);
         crate::crud::check_match(&asked, revision)?;
     }
-    let set = admin.control().consumers().set_jwt(&asked.actor, asked.object()?, spec).await?;
+    let set = asked.control(&admin).consumers().set_jwt(&asked.actor, asked.object()?, spec).await?;
     Ok(set.shown(|view| credential(&view)).into_response())
 }
 

@@ -16,14 +16,16 @@ pub(crate) async fn find(State(admin): State<Admin>, asked: Asked) -> Result<Res
     let app_key: AppKey = asked
         .parsed("app_key")?
         .ok_or_else(|| Refusal::parameter("app_key", "is missing; name an AppKey"))?;
-    let revision = admin.control().revision();
-    let view = admin.control().credentials().find_app_key(&asked.actor, &app_key).await?;
+    let control = asked.control(&admin);
+    let revision = control.revision();
+    let view = asked.control(&admin).credentials().find_app_key(&asked.actor, &app_key).await?;
     Ok(json(revision, &List { revision: revision.number, items: vec![credential(&view)], next: None }))
 }
 
 pub(crate) async fn show(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
-    let revision = admin.control().revision();
-    let view = admin.control().credentials().get(&asked.actor, id(&asked)?).await?;
+    let control = asked.control(&admin);
+    let revision = control.revision();
+    let view = asked.control(&admin).credentials().get(&asked.actor, id(&asked)?).await?;
     Ok(One::read(revision, credential(&view)).into_response())
 }
 
@@ -54,7 +56,8 @@ pub(crate) async fn disable(State(admin): State<Admin>, asked: Asked) -> Result<
 }
 
 async fn written(admin: &Admin, asked: &Asked, change: CredentialChange) -> Result<Response, Refusal> {
-    let credentials = admin.control().credentials();
+    let control = asked.control(&admin);
+    let credentials = control.credentials();
     check_match(admin, asked).await?;
     let changed = credentials.change(&asked.actor, id(asked)?, change).await?;
     Ok(changed.shown(|view| credential(&view)).into_response())
@@ -65,13 +68,13 @@ async fn check_match(admin: &Admin, asked: &Asked) -> Result<(), Refusal> {
     if asked.must_match().is_none() {
         return Ok(());
     }
-    let view = admin.control().credentials().get(&asked.actor, id(asked)?).await?;
+    let view = asked.control(&admin).credentials().get(&asked.actor, id(asked)?).await?;
     crate::crud::check_match(asked, view.revision)
 }
 
 pub(crate) async fn delete(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
     check_match(&admin, &asked).await?;
-    let gone = admin.control().credentials().delete(&asked.actor, id(&asked)?).await?;
+    let gone = asked.control(&admin).credentials().delete(&asked.actor, id(&asked)?).await?;
     Ok(deleted(&gone))
 }
 
@@ -84,7 +87,7 @@ pub(crate) async fn reset(
         mapping(&body).and_then(|body| serde_json::from_slice(body).map_err(|_| unread(body)))?;
     check_match(&admin, &asked).await?;
     let value = reset.value.map(Plaintext::new);
-    let made = admin.control().credentials().reset(&asked.actor, id(&asked)?, value).await?;
+    let made = asked.control(&admin).credentials().reset(&asked.actor, id(&asked)?, value).await?;
     Ok(made.shown(|view| credential(&view)).into_response())
 }
 
@@ -98,7 +101,7 @@ fn unread(body: &[u8]) -> Refusal {
 }
 
 pub(crate) async fn reveal(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
-    let shown = admin.control().credentials().reveal(&asked.actor, id(&asked)?).await?;
+    let shown = asked.control(&admin).credentials().reveal(&asked.actor, id(&asked)?).await?;
     let object =
         Revealed { credential: credential(&shown.credential), value: shown.value.expose_secret().to_owned() };
     Ok(One::read(shown.revision, object).into_response())

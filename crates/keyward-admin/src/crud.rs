@@ -66,7 +66,7 @@ macro_rules! crud {
             asked: Asked,
             Description(spec): Description<$spec>,
         ) -> Result<Response, Refusal> {
-            let made = admin.control().$nouns().create(&asked.actor, spec).await?.shown($show);
+            let made = asked.control(&admin).$nouns().create(&asked.actor, spec).await?.shown($show);
             let location = format!("/v1/{}/{}", $plural, made.object.id);
             Ok(made.created(&location))
         }
@@ -82,7 +82,8 @@ macro_rules! crud {
             asked: Asked,
             JsonBody(patch): JsonBody,
         ) -> Result<Response, Refusal> {
-            let nouns = admin.control().$nouns();
+            let control = asked.control(&admin);
+            let nouns = control.$nouns();
             let view = nouns.get(&asked.actor, asked.object()?).await?;
             crate::crud::check_match(&asked, view.revision)?;
             view.spec.patched(&patch).map_err(Refusal::invalid)?;
@@ -93,7 +94,8 @@ macro_rules! crud {
         }
 
         pub(crate) async fn delete(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
-            let nouns = admin.control().$nouns();
+            let control = asked.control(&admin);
+            let nouns = control.$nouns();
             if asked.must_match().is_some() {
                 let view = nouns.get(&asked.actor, asked.object()?).await?;
                 crate::crud::check_match(&asked, view.revision)?;
@@ -112,7 +114,8 @@ macro_rules! crud {
         }
 
         async fn switch(admin: &Admin, asked: &Asked, enabled: bool) -> Result<Response, Refusal> {
-            let nouns = admin.control().$nouns();
+            let control = asked.control(&admin);
+            let nouns = control.$nouns();
             if asked.must_match().is_some() {
                 let view = nouns.get(&asked.actor, asked.object()?).await?;
                 crate::crud::check_match(asked, view.revision)?;

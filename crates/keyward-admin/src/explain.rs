@@ -15,7 +15,8 @@ use crate::request::Asked;
 pub(crate) async fn explain(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
     let account = asked.account()?;
     let caller = caller(&asked, &account)?;
-    let explained = admin.control().explain(&asked.actor, ask(&admin, &asked, &account)?, caller).await?;
+    let explained =
+        asked.control(&admin).explain(&asked.actor, ask(&admin, &asked, &account)?, caller).await?;
     let object = Explanation {
         decision: if explained.decision.is_ok() { "allow" } else { "deny" }.to_owned(),
         reason: match explained.decision {
@@ -44,7 +45,7 @@ pub(crate) async fn explain(State(admin): State<Admin>, asked: Asked) -> Result<
 /// Who would be permitted this?
 pub(crate) async fn who_can(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
     let account = asked.account()?;
-    let who = admin.control().who_can(&asked.actor, ask(&admin, &asked, &account)?).await?;
+    let who = asked.control(&admin).who_can(&asked.actor, ask(&admin, &asked, &account)?).await?;
     let items = who
         .callers
         .into_iter()

@@ -29,8 +29,9 @@ pub(crate) async fn list(State(admin): State<Admin>, asked: Asked) -> Result<Res
         after: asked.get("after").map(ToOwned::to_owned),
         limit: listing::limit(&asked),
     };
-    let revision = admin.control().revision();
-    let grants = admin.control().grants().list(&asked.actor, filter).await?;
+    let control = asked.control(&admin);
+    let revision = control.revision();
+    let grants = asked.control(&admin).grants().list(&asked.actor, filter).await?;
     Ok(page(revision, grants, shown))
 }
 
@@ -71,8 +72,8 @@ pub(crate) async fn caller_id(
     of: ObjectRef<CallerId>,
 ) -> Result<CallerId, Refusal> {
     Ok(match kind {
-        CallerKind::Application => admin.control().applications().get(&asked.actor, of).await?.id,
-        CallerKind::Consumer => admin.control().consumers().get(&asked.actor, of).await?.id,
+        CallerKind::Application => asked.control(&admin).applications().get(&asked.actor, of).await?.id,
+        CallerKind::Consumer => asked.control(&admin).consumers().get(&asked.actor, of).await?.id,
     })
 }
 
@@ -81,14 +82,15 @@ pub(crate) async fn create(
     asked: Asked,
     Description(spec): Description<GrantSpec>,
 ) -> Result<Response, Refusal> {
-    let made = admin.control().grants().create(&asked.actor, spec).await?.shown(shown);
+    let made = asked.control(&admin).grants().create(&asked.actor, spec).await?.shown(shown);
     let location = format!("/v1/grants/{}", made.object.id);
     Ok(made.created(&location))
 }
 
 pub(crate) async fn show(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
-    let revision = admin.control().revision();
-    let view = admin.control().grants().get(&asked.actor, id(&asked)?).await?;
+    let control = asked.control(&admin);
+    let revision = control.revision();
+    let view = asked.control(&admin).grants().get(&asked.actor, id(&asked)?).await?;
     Ok(One::read(revision, shown(view)).into_response())
 }
 
@@ -98,7 +100,8 @@ pub(crate) async fn change(
     asked: Asked,
     JsonBody(patch): JsonBody,
 ) -> Result<Response, Refusal> {
-    let grants = admin.control().grants();
+    let control = asked.control(&admin);
+    let grants = control.grants();
     let view = grants.get(&asked.actor, id(&asked)?).await?;
     crate::crud::check_match(&asked, view.revision)?;
     let spec = view.spec.patched(&patch).map_err(Refusal::invalid)?;
@@ -120,7 +123,7 @@ pub(crate) async fn change(
 
 pub(crate) async fn revoke(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
     check_match(&admin, &asked).await?;
-    let revoked = admin.control().grants().revoke(&asked.actor, id(&asked)?).await?;
+    let revoked = asked.control(&admin).grants().revoke(&asked.actor, id(&asked)?).await?;
     Ok(revoked.shown(revocation).into_response())
 }
 
@@ -131,7 +134,7 @@ pub(crate) async fn renounce(State(admin): State<Admin>, asked: Asked) -> Result
     let caller = caller
         .ok_or_else(|| Refusal::parameter("application", "is missing; name the application or consumer"))?;
     check_match(&admin, &asked).await?;
-    let renounced = admin.control().grants().renounce(&asked.actor, caller, id(&asked)?).await?;
+    let renounced = asked.control(&admin).grants().renounce(&asked.actor, caller, id(&asked)?).await?;
     Ok(renounced.shown(revocation).into_response())
 }
 
@@ -140,7 +143,7 @@ async fn check_match(admin: &Admin, asked: &Asked) -> Result<(), Refusal> {
     if asked.must_match().is_none() {
         return Ok(());
     }
-    let view = admin.control().grants().get(&asked.actor, id(asked)?).await?;
+    let view = asked.control(&admin).grants().get(&asked.actor, id(asked)?).await?;
     crate::crud::check_match(asked, view.revision)
 }
 

@@ -23,7 +23,7 @@ pub(crate) async fn add_member(
 ) -> Result<Response, Refusal> {
     let group = asked.object()?;
     check_match(&admin, &asked).await?;
-    let changed = admin.control().groups().add_members(&asked.actor, group, vec![member]).await?;
+    let changed = asked.control(&admin).groups().add_members(&asked.actor, group, vec![member]).await?;
     Ok(changed.shown(shown).into_response())
 }
 
@@ -37,7 +37,7 @@ pub(crate) async fn remove_member(State(admin): State<Admin>, asked: Asked) -> R
     let member = MemberSpec { kind, name: asked.parsed_segment("name")? };
     let group = asked.object()?;
     check_match(&admin, &asked).await?;
-    let changed = admin.control().groups().remove_members(&asked.actor, group, vec![member]).await?;
+    let changed = asked.control(&admin).groups().remove_members(&asked.actor, group, vec![member]).await?;
     Ok(changed.shown(shown).into_response())
 }
 
@@ -46,7 +46,7 @@ async fn check_match(admin: &Admin, asked: &Asked) -> Result<(), Refusal> {
     if asked.must_match().is_none() {
         return Ok(());
     }
-    let view = admin.control().groups().get(&asked.actor, asked.object()?).await?;
+    let view = asked.control(&admin).groups().get(&asked.actor, asked.object()?).await?;
     crate::crud::check_match(asked, view.revision)
 }
 

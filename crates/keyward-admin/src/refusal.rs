@@ -23,6 +23,10 @@ impl Refusal {
         Self(Box::new(Problem::new(status, code, title)))
     }
 
+    pub(crate) fn code(&self) -> &str {
+        &self.0.code
+    }
+
     /// What was given is wrong in these ways.
     pub(crate) fn invalid(problems: Vec<FieldProblem>) -> Self {
         Self(Box::new(Problem::invalid(422, "invalid", problems)))

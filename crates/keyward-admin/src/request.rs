@@ -8,11 +8,12 @@ use axum::http::header::{CONTENT_TYPE, IF_MATCH};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap};
 use keyward_api::{Described, Route};
-use keyward_control::{Actor, ObjectRef};
+use keyward_control::{Actor, Asking, Control, ObjectRef};
 use keyward_model::{Name, ParseError};
 use std::str::FromStr;
 
 use crate::Admin;
+use crate::guard::{RequestId, Signed};
 use crate::refusal::Refusal;
 
 /// Largest body of a request about one object, in bytes.
@@ -21,6 +22,8 @@ const BODY_MAX: usize = 1 << 20;
 /// Everything of a request that a handler reads, but for its body.
 pub(crate) struct Asked {
     pub(crate) actor: Actor,
+    pub(crate) signed: Option<Signed>,
+    request: Option<String>,
     path: BTreeMap<String, String>,
     query: BTreeMap<String, String>,
     if_match: Option<String>,
@@ -48,8 +51,11 @@ impl FromRequestParts<Admin> for Asked {
                 return Err(Refusal::parameter(&name, "is given twice; leave one out"));
             }
         }
+        actor.may(route.noun(), route.action())?;
         check(route, &path, &query)?;
-        Ok(Self { actor, path, query, if_match: if_match(route, &parts.headers)? })
+        let signed = parts.extensions.get::<Signed>().cloned();
+        let request = parts.extensions.get::<RequestId>().map(|id| id.0.clone());
+        Ok(Self { actor, signed, request, path, query, if_match: if_match(route, &parts.headers)? })
     }
 }
 
@@ -112,6 +118,11 @@ fn if_match(route: Route, headers: &HeaderMap) -> Result<Option<String>, Refusal
 }
 
 impl Asked {
+    /// The use cases, asked as the request asks.
+    pub(crate) fn control(&self, admin: &Admin) -> Control {
+        admin.control().asking(Asking { dry_run: self.flag("dry_run"), request: self.request.clone() })
+    }
+
     /// A query parameter.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.query.get(name).map(String::as_str)

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn_with_state, map_response};
+use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use axum::{Extension, Router};
 use keyward_api::Route;
 
 use crate::{
-    Admin, accounts, apis, applications, consumers, contract, credentials, explain, gateways, grants, groups,
-    guard, health, refusal, services, world,
+    Admin, accounts, apis, applications, audit, consumers, contract, credentials, explain, gateways, grants,
+    groups, guard, health, operators, refusal, services, sessions, world,
 };
 
 /// Everything that the admin address answers.
@@ -19,7 +20,11 @@ pub fn router(admin: Admin) -> Router {
         let mut methods = MethodRouter::new();
         let mut allowed = Vec::new();
         for route in routes {
-            methods = methods.merge(handler(route).layer(Extension(route)));
+            let named = move |mut response: Response| {
+                response.extensions_mut().insert(route);
+                std::future::ready(response)
+            };
+            methods = methods.merge(handler(route).layer(Extension(route)).layer(map_response(named)));
             allowed.push(route.method().as_str());
         }
         let allowed = allowed.join(", ");
@@ -47,6 +52,29 @@ fn handler(route: Route) -> MethodRouter<Admin> {
         Route::Metrics => get(health::metrics),
         Route::Contract => get(contract::document),
         Route::ContractPage => get(contract::page),
+
+        Route::SignInPage => get(sessions::page),
+        Route::SignInScript => get(sessions::script),
+        Route::Bootstrap => post(sessions::bootstrap),
+        Route::SignIn => post(sessions::sign_in),
+        Route::ShowSession => get(sessions::show),
+        Route::SignOut => delete(sessions::sign_out),
+        Route::ChangeOwnPassword => post(sessions::change_password),
+
+        Route::ListOperators => get(operators::list),
+        Route::CreateOperator => post(operators::create),
+        Route::ShowOperator => get(operators::show),
+        Route::ChangeOperator => patch(operators::change),
+        Route::DeleteOperator => delete(operators::delete),
+        Route::EnableOperator => post(operators::enable),
+        Route::DisableOperator => post(operators::disable),
+        Route::ListOperatorTokens => get(operators::list_tokens),
+        Route::CreateOperatorToken => post(operators::create_token),
+        Route::DeleteOperatorToken => delete(operators::delete_token),
+
+        Route::ListAudit => get(audit::list),
+        Route::ExportAudit => get(audit::export),
+        Route::VerifyAudit => get(audit::verify),
 
         Route::Apply => post(world::apply),
         Route::Export => get(world::export),

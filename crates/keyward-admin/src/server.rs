@@ -26,10 +26,11 @@ impl AdminServer {
     pub fn start(listener: TcpListener, admin: Admin) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel::<()>();
-        let serve = axum::serve(listener, router(admin)).with_graceful_shutdown(async {
-            // A dropped sender ends the server as well.
-            let _ = stopped.await;
-        });
+        let serve = axum::serve(listener, router(admin).into_make_service_with_connect_info::<SocketAddr>())
+            .with_graceful_shutdown(async {
+                // A dropped sender ends the server as well.
+                let _ = stopped.await;
+            });
         let task = tokio::spawn(serve.into_future());
         Ok(Self { address, stop: Some(stop), task })
     }

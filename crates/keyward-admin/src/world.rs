@@ -27,7 +27,7 @@ pub(crate) async fn apply(
     let file = tokio::task::spawn_blocking(move || read(&body, json_body))
         .await
         .map_err(|_| Refusal::new(500, "internal", "the world could not be read; see the node's log"))??;
-    let applied = admin.control().apply(&asked.actor, file.world, options).await?;
+    let applied = asked.control(&admin).apply(&asked.actor, file.world, options).await?;
     let body = Applied {
         revision: applied.revision.number,
         dry_run: options.dry_run,
@@ -58,8 +58,9 @@ fn read(body: &[u8], json_body: bool) -> Result<WorldFile, Refusal> {
 /// Writes everything, or what belongs to one account, as a world file without secret values.
 pub(crate) async fn export(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
     let accounts = asked.parsed("account")?.into_iter().collect();
-    let revision = admin.control().revision();
-    let world = admin.control().export(&asked.actor, accounts).await?;
+    let control = asked.control(&admin);
+    let revision = control.revision();
+    let world = asked.control(&admin).export(&asked.actor, accounts).await?;
     let text =
         tokio::task::spawn_blocking(move || write_yaml(&world)).await.ok().and_then(Result::ok).ok_or_else(
             || Refusal::new(500, "internal", "the world could not be written; see the node's log"),

@@ -32,6 +32,9 @@ pub struct Stored<T> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<form::GrantState>")]
     pub state: Option<String>,
+    /// Of an operator: can it sign in by password?
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub has_password: Option<bool>,
     /// Of a grant: when it was revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<form::Moment>")]

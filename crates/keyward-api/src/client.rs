@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::routes::{Method, Route, encode};
-use crate::{Account, Api, Application, Consumer, Gateway, Grant, Group, Problem, Service};
+use crate::{Account, Api, Application, Consumer, Gateway, Grant, Group, Operator, Problem, Service};
 
 /// Speaks to a node's admin address.
 #[derive(Clone)]
@@ -213,5 +213,6 @@ resources! {
     Application: ListApplications CreateApplication ShowApplication ChangeApplication Some(Route::DeleteApplication), Some((Route::EnableApplication, Route::DisableApplication));
     Consumer: ListConsumers CreateConsumer ShowConsumer ChangeConsumer Some(Route::DeleteConsumer), Some((Route::EnableConsumer, Route::DisableConsumer));
     Group: ListGroups CreateGroup ShowGroup ChangeGroup Some(Route::DeleteGroup), Some((Route::EnableGroup, Route::DisableGroup));
+    Operator: ListOperators CreateOperator ShowOperator ChangeOperator Some(Route::DeleteOperator), Some((Route::EnableOperator, Route::DisableOperator));
     Grant: ListGrants CreateGrant ShowGrant ChangeGrant None, None;
 }

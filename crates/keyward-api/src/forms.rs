@@ -99,6 +99,16 @@ forms! {
     /// What of the call is handed on.
     ParameterOf = {"type": "string", "enum": ["CaAppId", "CaAppKey", "CaAppExtInfo", "CaAppExtendInfo", "CaStage", "CaRequestId",
         "CaClientIp", "CaDomain", "CaApiName", "CaHttpSchema", "CaClientUa", "CaRequestHandleTime"]};
+    /// A password: 12 to 256 characters.
+    Password = {"type": "string", "minLength": 12, "maxLength": 256, "writeOnly": true};
+    /// A password, right or wrong.
+    AnyPassword = {"type": "string", "writeOnly": true};
+    /// What an operator may do.
+    RoleName = {"type": "string", "enum": keyward_model::Role::ALL.map(keyward_model::Role::as_str)};
+    /// Who calls.
+    ActorKind = {"type": "string", "enum": ["operator", "local_token"]};
+    /// What came of an action for an object.
+    Touched = {"type": "string", "enum": ["created", "changed", "deleted", "revealed", "refused"]};
     /// An environment of an API.
     Stage = {"type": "string", "enum": ModelStage::ALL.map(ModelStage::as_str)};
     /// A kind of credential; `anyone` lets everybody call.

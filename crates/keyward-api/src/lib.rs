@@ -8,6 +8,7 @@ mod accounts;
 mod answers;
 mod apis;
 mod applications;
+mod audit;
 mod brief;
 mod client;
 mod codes;
@@ -24,10 +25,12 @@ mod jwt;
 mod noun;
 mod openapi;
 mod operations;
+mod operators;
 mod problem;
 mod read;
 mod routes;
 mod services;
+mod sessions;
 mod text;
 mod world;
 
@@ -38,6 +41,7 @@ pub use answers::{
 };
 pub use apis::{Api, Parameter, ParameterTarget, Signature, StageBinding};
 pub use applications::Application;
+pub use audit::{AuditCheck, AuditEntry};
 pub use client::{Call, Client, ClientError, Resource};
 pub use codes::Code;
 pub use consumers::{ApiKey, Consumer, Source};
@@ -50,9 +54,11 @@ pub use jwt::{ClaimHeader, IdentityClaim, Jwt, Token};
 pub use noun::Described;
 pub use openapi::{SESSION_COOKIE, openapi};
 pub use operations::OperationName;
+pub use operators::{OpenIdentity, Operator, OperatorToken, RoleHeld, StoredToken};
 pub use problem::{FieldProblem, PROBLEM_JSON, Problem};
 pub use routes::{
     About, Access, Action, Answers, Body, Form, Method, Parameter as RouteParameter, Route, SchemaOf,
 };
 pub use services::{Auth, AuthHeader, Endpoint, Service, Timeouts};
+pub use sessions::{BootstrapAnswer, Done, PasswordChange, SignIn, WhoAmI};
 pub use world::{WorldFile, write_json, write_yaml};

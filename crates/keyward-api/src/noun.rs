@@ -2,7 +2,7 @@
 
 use keyward_model::{
     AccountSpec, ApiSpec, ApplicationSpec, ConsumerSpec, GatewaySpec, GrantSpec, GroupSpec, JwtSpec,
-    KeyPairSpec, MemberSpec, OpaqueSpec, ServiceSpec, StageSpec,
+    KeyPairSpec, MemberSpec, OpaqueSpec, OperatorSpec, OperatorTokenSpec, ServiceSpec, StageSpec,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,7 +12,7 @@ use crate::dollar::Dollars;
 use crate::read::{Item, Reader};
 use crate::{
     FieldProblem, accounts, apis, applications, consumers, credentials, gateways, grants, groups, jwt,
-    services,
+    operators, services,
 };
 
 /// A `*Spec` of the model that has a description: a DTO with the field names of the world file.
@@ -101,5 +101,7 @@ described! {
     KeyPairSpec => credentials::KeyPair, credentials::read_key_pair, "{}";
     OpaqueSpec => credentials::Opaque, credentials::read_opaque, "{}";
     JwtSpec => jwt::Jwt, jwt::read, "{}";
+    OperatorSpec => operators::Operator, operators::read, r#"{"name":"a"}"#;
+    OperatorTokenSpec => operators::OperatorToken, operators::read_token, r#"{"name":"a"}"#;
     MemberSpec => groups::Member, groups::read_member, r#"{"consumer":"a"}"#;
 }

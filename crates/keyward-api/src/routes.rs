@@ -8,15 +8,17 @@ pub use parameter::{Form, Parameter};
 
 use about::{list, made, one, plain, text, written};
 use parameter::{
-    APPLY, DELETE, DRY, EXPLAIN, EXPORT, FIND, GRANTS, LIST, NAMED, NONE, ONE, RENOUNCE, TAGGED, WHO_CAN,
+    APPLY, AUDIT, AUDIT_EXPORT, AUDIT_MARK, DELETE, DRY, EXPLAIN, EXPORT, FIND, GRANTS, LIST, NAMED, NONE,
+    ONE, OPERATORS, RENOUNCE, TAGGED, WHO_CAN,
 };
 
 use crate::consumers::Consumer;
 use crate::credentials::{CredentialChange, CredentialReset, GivenOpaque, KeyPair};
 use crate::groups::GivenMember;
 use crate::{
-    Account, Answer, Api, Application, Applied, Credential, Deleted, Explanation, Gateway, Grant, Group, Jwt,
-    Revealed, Revoked, Service, StageBinding, Stored, WhoCan,
+    Account, Answer, Api, Application, Applied, AuditCheck, AuditEntry, BootstrapAnswer, Credential, Deleted,
+    Done, Explanation, Gateway, Grant, Group, Jwt, Operator, OperatorToken, PasswordChange, Revealed,
+    Revoked, Service, SignIn, StageBinding, Stored, StoredToken, WhoAmI, WhoCan,
 };
 
 pub use keyward_model::Action;
@@ -110,6 +112,58 @@ routes! {
     Contract = Get "/openapi.json", "contract" Show: text("application/json");
     /// Show this contract as a page.
     ContractPage = Get "/docs", "contract" Show: text("text/html");
+
+    /// Show the page on which browsers sign in.
+    SignInPage = Get "/sign-in", "session" Show: text("text/html").open();
+    /// Give what that page runs.
+    SignInScript = Get "/sign-in.js", "session" Show: text("text/javascript").open();
+    /// Make the first operator, who owns everything, with the one-time password that the node printed; sign it in.
+    Bootstrap = Post "/v1/bootstrap", "session" Create:
+        plain::<WhoAmI>(NONE).takes::<BootstrapAnswer>(r#"{"one_time_password": "kw_bootstrap_…", "name": "alice", "password": "correct horse battery"}"#).open();
+    /// Sign in by name and password: the answer sets the session's cookie.
+    SignIn = Post "/v1/session", "session" Create:
+        plain::<WhoAmI>(NONE).takes::<SignIn>(r#"{"name": "alice", "password": "correct horse battery"}"#).open();
+    /// Say who is calling, and what it may do.
+    ShowSession = Get "/v1/session", "session" Show: plain::<WhoAmI>(NONE);
+    /// Sign out.
+    SignOut = Delete "/v1/session", "session" Delete: plain::<Done>(NONE);
+    /// Give oneself a new password; whoever is signed in so far is signed out.
+    ChangeOwnPassword = Post "/v1/session/password", "session" Change:
+        plain::<Done>(NONE).takes::<PasswordChange>(r#"{"old_password": "correct horse battery", "password": "battery horse correct"}"#);
+
+    /// List operators, oldest first.
+    ListOperators = Get "/v1/operators", "operator" List: list::<Stored<Operator>>(OPERATORS);
+    /// Make an operator.
+    CreateOperator = Post "/v1/operators", "operator" Create:
+        made::<Stored<Operator>>(NONE).takes::<Operator>(r#"{"name": "bob", "password": "correct horse battery", "roles": [{"role": "developer", "account": "default"}]}"#);
+    /// Show an operator.
+    ShowOperator = Get "/v1/operators/{id}", "operator" Show: one::<Stored<Operator>>(NONE);
+    /// Change an operator: only what is sent changes.
+    ChangeOperator = Patch "/v1/operators/{id}", "operator" Change:
+        one::<Stored<Operator>>(NONE).changes::<Operator>(r#"{"roles": [{"role": "auditor"}]}"#);
+    /// Delete an operator, with its tokens and sessions.
+    DeleteOperator = Delete "/v1/operators/{id}", "operator" Delete: plain::<Deleted>(DRY).if_match();
+    /// Let an operator act again.
+    EnableOperator = Post "/v1/operators/{id}/enable", "operator" Enable:
+        one::<Stored<Operator>>(NONE).if_match();
+    /// Let an operator do nothing, at once.
+    DisableOperator = Post "/v1/operators/{id}/disable", "operator" Disable:
+        one::<Stored<Operator>>(NONE).if_match();
+    /// List the tokens that act for an operator, without their values.
+    ListOperatorTokens = Get "/v1/operators/{id}/tokens", "operator_token" List: list::<StoredToken>(NONE);
+    /// Make a token that acts for an operator, with at most what one has oneself.
+    CreateOperatorToken = Post "/v1/operators/{id}/tokens", "operator_token" Create:
+        made::<StoredToken>(NONE).takes::<OperatorToken>(r#"{"name": "ci", "role": "developer", "accounts": ["default"]}"#);
+    /// End a token, at once.
+    DeleteOperatorToken = Delete "/v1/operator-tokens/{id}", "operator_token" Delete:
+        plain::<Deleted>(NONE).by_id("otk_");
+
+    /// List what was done, oldest first.
+    ListAudit = Get "/v1/audit", "audit" List: list::<AuditEntry>(AUDIT);
+    /// Write what was done as lines of JSON, all that is asked for.
+    ExportAudit = Get "/v1/audit/export", "audit" Export: written(AUDIT_EXPORT, "application/x-ndjson");
+    /// Check that nothing of the audit was changed, removed or put in.
+    VerifyAudit = Get "/v1/audit/verify", "audit" Verify: plain::<AuditCheck>(AUDIT_MARK);
 
     /// Make everything so as a world file names it, in one transaction.
     Apply = Post "/v1/apply", "world" Apply: plain::<Applied>(APPLY).takes_world();
@@ -322,9 +376,16 @@ struct Writes {
     wait: bool,
 }
 
-const WRITES: Writes = Writes { idempotency_key: false, dry_run: false, wait: false };
+const WRITES: Writes = Writes { idempotency_key: false, dry_run: true, wait: false };
 
 impl Route {
+    /// Does it take what every write takes: is it one about the configuration, and not about who is calling?
+    const fn takes_options(self) -> bool {
+        self.is_write()
+            && !matches!(self.noun().as_bytes(), b"session")
+            && !matches!(self.action(), Action::Reveal)
+    }
+
     /// Does it change anything?
     pub const fn is_write(self) -> bool {
         !matches!(self.method(), Method::Get)
@@ -332,7 +393,7 @@ impl Route {
 
     /// Does it take `Idempotency-Key`?
     pub const fn takes_idempotency_key(self) -> bool {
-        self.is_write() && WRITES.idempotency_key
+        self.takes_options() && WRITES.idempotency_key
     }
 
     /// Its query parameters.
@@ -340,7 +401,7 @@ impl Route {
         let own = self.about().query;
         let more = [(parameter::DRY_RUN, WRITES.dry_run), (parameter::WAIT, WRITES.wait)];
         let more = more.into_iter().filter(move |(parameter, on)| {
-            *on && self.is_write() && own.iter().all(|known| known.name != parameter.name)
+            *on && self.takes_options() && own.iter().all(|known| known.name != parameter.name)
         });
         own.iter().copied().chain(more.map(|(parameter, _)| parameter))
     }

@@ -16,8 +16,9 @@ use crate::sessions::Attempts;
 use crate::shared::Shared;
 use crate::writer::{Work, Writes};
 use crate::{
-    Accounts, Actor, Apis, Applications, Applied, ApplyOptions, Clock, Consumers, ControlError, Credentials,
-    ErrorKind, Gateways, Grants, Groups, Minter, Operators, Random, Services, Sessions, load, writer,
+    Accounts, Actor, Apis, Applications, Applied, ApplyOptions, Audit, Clock, Consumers, ControlError,
+    Credentials, ErrorKind, Gateways, Grants, Groups, Minter, Operators, Random, Services, Sessions, load,
+    writer,
 };
 
 /// How a node's control is set up.
@@ -48,6 +49,8 @@ pub struct Control {
 pub struct Asking {
     /// Do everything but keep it: what would be refused is refused, nothing changes, nothing generated is shown.
     pub dry_run: bool,
+    /// The request that it came by, for the audit.
+    pub request: Option<String>,
 }
 
 struct Inner {
@@ -220,6 +223,11 @@ impl Control {
         Groups { control: self }
     }
 
+    /// What can be done with the audit.
+    pub fn audit(&self) -> Audit<'_> {
+        Audit { control: self }
+    }
+
     /// What can be done with operators.
     pub fn operators(&self) -> Operators<'_> {
         Operators { control: self }
@@ -271,7 +279,7 @@ impl Control {
     {
         let writes = self.inner.writes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match writes {
-            Some(writes) => writes.write(actor, action, self.asking.dry_run, work).await,
+            Some(writes) => writes.write(actor, action, &self.asking, work).await,
             None => Err(ControlError::new(
                 ErrorKind::StoreUnavailable,
                 "writer_stopped",

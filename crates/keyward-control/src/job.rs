@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::gather::Gather;
 use crate::plan::{Owner, Plan, PlanContext, Removal, Step, account_of, describe, plan, removal};
 use crate::shared::Shared;
-use crate::{Actor, ControlError, ErrorKind, Minter, Problem};
+use crate::{Actor, Asking, ControlError, ErrorKind, Minter, Problem};
 
 /// The transaction of a batch of writes, and the write among them that is under way.
 pub(crate) struct Job<'s> {
@@ -36,12 +36,14 @@ struct Current {
     dirty: Dirty,
     places: Vec<(RecordId, Place)>,
     dry_run: bool,
+    request: Option<String>,
 }
 
 impl Current {
-    fn new(actor: Actor, action: &'static str, at: Timestamp, dry_run: bool) -> Self {
+    fn new(actor: Actor, action: &'static str, at: Timestamp, asking: Asking) -> Self {
         let (audit, dirty, places) = (Vec::new(), Dirty::default(), Vec::new());
-        Self { actor, action, at, audit, dirty, places, dry_run }
+        let Asking { dry_run, request } = asking;
+        Self { actor, action, at, audit, dirty, places, dry_run, request }
     }
 }
 
@@ -72,7 +74,7 @@ impl<'s> Job<'s> {
         minter: &'s mut Minter,
         snapshot: Arc<Snapshot>,
     ) -> Self {
-        let current = Current::new(Actor::Start, "", shared.now(), false);
+        let current = Current::new(Actor::Start, "", shared.now(), Asking::default());
         Self { tx, shared, minter, snapshot, changed: false, sound: true, current }
     }
 
@@ -200,7 +202,7 @@ impl<'s> Job<'s> {
         account: Option<keyward_model::AccountId>,
         detail: &Value,
     ) {
-        self.current.audit.push(AuditEntry {
+        self.note(AuditEntry {
             actor: self.current.actor.to_string(),
             action: self.current.action,
             touch,
@@ -211,14 +213,25 @@ impl<'s> Job<'s> {
         });
     }
 
+    /// Notes an entry in the audit, with the id of the request it came by.
+    pub(crate) fn note(&mut self, mut entry: AuditEntry) {
+        if let Some(request) = &self.current.request
+            && let Ok(Value::Object(mut detail)) = serde_json::from_str(&entry.detail)
+        {
+            detail.insert("request".to_owned(), request.as_str().into());
+            entry.detail = Value::Object(detail).to_string();
+        }
+        self.current.audit.push(entry);
+    }
+
     pub(crate) async fn begin(
         &mut self,
         actor: Actor,
         action: &'static str,
-        dry_run: bool,
+        asking: Asking,
     ) -> Result<(), ControlError> {
         let at = self.shared.now();
-        self.current = Current::new(actor, action, at, dry_run);
+        self.current = Current::new(actor, action, at, asking);
         let actor = self.current.actor.to_string();
         let begun = self.tx.begin_change(at, &actor).await;
         self.sound &= begun.is_ok();

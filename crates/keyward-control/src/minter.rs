@@ -19,6 +19,14 @@ const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 /// AppKeys are unique also when case is ignored, so they use one case only.
 const BASE36: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 
+/// A name for a request, as the audit and the log have it: `req_` and 128 random bits.
+pub fn request_id() -> String {
+    let mut bytes = [0_u8; 16];
+    // Without random numbers it names nothing, which harms nobody.
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    format!("req_{}", Uuid::from_bytes(bytes).simple())
+}
+
 /// A source of random bytes.
 pub trait Random: Send + Sync + 'static {
     /// Fills `bytes`.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use keyward_model::{
     AccountId, Action, Identity, Name, Operator, OperatorId, OperatorSpec, OperatorToken, OperatorTokenId,
-    PasswordHash, Plaintext, Role, RoleIn, RoleSpec, Timestamp, TokenScope,
+    OperatorTokenSpec, PasswordHash, Plaintext, Role, RoleIn, RoleSpec, Timestamp, TokenScope,
 };
 use keyward_store::{After, Record, Stored};
 
@@ -27,18 +27,10 @@ const DAY_MS: i64 = 86_400_000;
 pub struct OperatorView {
     /// Its id.
     pub id: OperatorId,
-    /// Its name.
-    pub name: Name,
-    /// For people.
-    pub description: String,
-    /// A disabled operator may do nothing.
-    pub enabled: bool,
+    /// As it was described, without the password.
+    pub spec: OperatorSpec,
     /// Can it sign in by password?
     pub has_password: bool,
-    /// What it may do where.
-    pub roles: Vec<RoleSpec>,
-    /// Who it is at OpenID providers.
-    pub identities: Vec<Identity>,
     /// Its own last revision: the ETag.
     pub revision: u64,
     /// When it was made.
@@ -70,19 +62,6 @@ pub struct OperatorTokenView {
     pub revision: u64,
     /// When it was made.
     pub created: Timestamp,
-}
-
-/// What token is wanted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OperatorTokenSpec {
-    /// For people.
-    pub name: Name,
-    /// At most this role; absent: the operator's.
-    pub role: Option<Role>,
-    /// Only these accounts; absent: the operator's.
-    pub accounts: Option<Vec<Name>>,
-    /// First moment in which it no longer holds; absent: after 90 days.
-    pub valid_until: Option<Timestamp>,
 }
 
 /// A token that was made, with its value: shown this once.
@@ -174,7 +153,7 @@ impl Operators<'_> {
         // What comes of the edit is only known within the write; a password is hashed before it.
         let seen = self.get(actor, of).await?;
         let id = seen.id;
-        let mut spec = seen.clone().into_spec();
+        let mut spec = seen.spec.clone();
         edit(&mut spec)?;
         let password = self.hashed(&spec.password).await?;
         let work = self.control.write(actor, "operator.change", move |job| {
@@ -360,20 +339,6 @@ impl Operators<'_> {
         match password {
             Some(password) => Ok(Some(self.control.passwords().hash(password.clone()).await?)),
             None => Ok(None),
-        }
-    }
-}
-
-impl OperatorView {
-    /// As it was described, without the password.
-    pub fn into_spec(self) -> OperatorSpec {
-        OperatorSpec {
-            name: self.name,
-            description: self.description,
-            enabled: self.enabled,
-            password: None,
-            roles: self.roles,
-            identities: self.identities,
         }
     }
 }
@@ -674,14 +639,18 @@ async fn view(gather: &mut Gather<'_>, found: Stored<Operator>) -> Result<Operat
         };
         roles.push(RoleSpec { role: role.role, account });
     }
+    let operator = found.object;
     Ok(OperatorView {
-        id: found.object.id,
-        name: found.object.name,
-        description: found.object.description,
-        enabled: found.object.enabled,
-        has_password: found.object.password.is_some(),
-        roles,
-        identities: found.object.identities,
+        id: operator.id,
+        has_password: operator.password.is_some(),
+        spec: OperatorSpec {
+            name: operator.name,
+            description: operator.description,
+            enabled: operator.enabled,
+            password: None,
+            roles,
+            identities: operator.identities,
+        },
         revision: found.revision,
         created: found.created,
         changed: found.changed,

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::job::Job;
 use crate::shared::Shared;
-use crate::{Actor, ControlError, ErrorKind, Minter};
+use crate::{Actor, Asking, ControlError, ErrorKind, Minter};
 
 /// Most writes of one transaction.
 const BATCH_MAX: usize = 64;
@@ -24,7 +24,7 @@ pub(crate) type Work<'j, T> = Pin<Box<dyn Future<Output = Result<T, ControlError
 /// A write that waits, whatever its answer is.
 trait Queued: Send {
     fn actor(&self) -> (&Actor, &'static str);
-    fn is_dry_run(&self) -> bool;
+    fn asking(&self) -> Asking;
     fn run<'j, 's>(&'j mut self, job: &'j mut Job<'s>) -> Work<'j, ()>;
     fn answer(self: Box<Self>, outcome: Result<Revision, ControlError>);
 }
@@ -32,7 +32,7 @@ trait Queued: Send {
 struct Write<F, T> {
     actor: Actor,
     action: &'static str,
-    dry_run: bool,
+    asking: Asking,
     work: Option<F>,
     done: Option<T>,
     reply: oneshot::Sender<Result<(T, Revision), ControlError>>,
@@ -47,8 +47,8 @@ where
         (&self.actor, self.action)
     }
 
-    fn is_dry_run(&self) -> bool {
-        self.dry_run
+    fn asking(&self) -> Asking {
+        self.asking.clone()
     }
 
     fn run<'j, 's>(&'j mut self, job: &'j mut Job<'s>) -> Work<'j, ()> {
@@ -86,7 +86,7 @@ impl Writes {
         &self,
         actor: &Actor,
         action: &'static str,
-        dry_run: bool,
+        asking: &Asking,
         work: F,
     ) -> Result<(T, Revision), ControlError>
     where
@@ -94,7 +94,14 @@ impl Writes {
         T: Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let write = Write { actor: actor.clone(), action, dry_run, work: Some(work), done: None, reply };
+        let write = Write {
+            actor: actor.clone(),
+            action,
+            asking: asking.clone(),
+            work: Some(work),
+            done: None,
+            reply,
+        };
         self.queue.send(Box::new(write)).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
@@ -141,8 +148,8 @@ impl Writer {
         while let Some(mut queued) = next.take() {
             let (actor, action) = queued.actor();
             let actor = actor.clone();
-            let dry_run = queued.is_dry_run();
-            let outcome = match job.begin(actor, action, dry_run).await {
+            let asking = queued.asking();
+            let outcome = match job.begin(actor, action, asking).await {
                 Ok(()) => {
                     let worked = queued.run(&mut job).await;
                     job.end(worked).await

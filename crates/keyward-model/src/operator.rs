@@ -185,6 +185,19 @@ pub struct OperatorToken {
     pub last_used: Option<Timestamp>,
 }
 
+/// What token is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperatorTokenSpec {
+    /// For people.
+    pub name: Name,
+    /// At most this role; absent: the operator's.
+    pub role: Option<Role>,
+    /// Only these accounts; absent: the operator's.
+    pub accounts: Option<Vec<Name>>,
+    /// First moment in which it no longer holds; absent: after 90 days.
+    pub valid_until: Option<Timestamp>,
+}
+
 /// What a token is narrowed to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenScope {

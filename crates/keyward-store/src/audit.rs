@@ -10,6 +10,8 @@ use sqlx::any::AnyRow;
 
 use crate::columns::Columns;
 use crate::reads::{number, opt_text};
+use crate::rows::list::Value;
+use crate::rows::{ListPage, Listing, Order, Within};
 use crate::{Reads, StoreError, WriteTx};
 
 /// What the `head` row says.
@@ -50,16 +52,19 @@ pub enum Touch {
     Deleted,
     /// Its secret was shown.
     Revealed,
+    /// Nothing: the actor may not do this.
+    Refused,
 }
 
 impl Touch {
-    /// `created`, `changed`, `deleted` or `revealed`.
+    /// `created`, `changed`, `deleted`, `revealed` or `refused`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Created => "created",
             Self::Changed => "changed",
             Self::Deleted => "deleted",
             Self::Revealed => "revealed",
+            Self::Refused => "refused",
         }
     }
 }
@@ -87,6 +92,29 @@ pub struct AuditRow {
     pub account: Option<String>,
     /// The object before and after, as JSON without any secret.
     pub detail: String,
+}
+
+/// Which entries are meant; absent parts do not narrow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// Only about objects of these accounts.
+    pub within: Within,
+    /// Only by this actor.
+    pub actor: Option<String>,
+    /// Only about this noun.
+    pub noun: Option<String>,
+    /// Only about this object.
+    pub object: Option<String>,
+    /// Only this use case.
+    pub action: Option<String>,
+    /// Only with this outcome.
+    pub touch: Option<String>,
+    /// Only from this moment on.
+    pub from: Option<Timestamp>,
+    /// Only before this moment.
+    pub until: Option<Timestamp>,
+    /// The newest first.
+    pub descending: bool,
 }
 
 /// A chain that holds.
@@ -168,6 +196,52 @@ impl Reads<'_> {
     pub async fn audit_after(&mut self, seq: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
         let rows = self.audit_rows(seq, limit).await?;
         rows.iter().map(|row| read(row).map_err(|why| crate::reads::damaged("audit", "audit", why))).collect()
+    }
+
+    /// A page of entries beyond this place in the chain.
+    ///
+    /// # Errors
+    /// The store does not answer, or an entry cannot be read.
+    pub async fn audit_page(
+        &mut self,
+        filter: &AuditFilter,
+        after: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<AuditRow>, StoreError> {
+        let beyond = if filter.descending { "seq < ?" } else { "seq > ?" };
+        let statement = Listing::new(
+            "SELECT seq, revision, at, actor, action, touch, noun, object, account, detail FROM audit",
+        )
+        .within("account", &filter.within)
+        .text("actor = ?", filter.actor.as_deref())
+        .text("noun = ?", filter.noun.as_deref())
+        .text("object = ?", filter.object.as_deref())
+        .text("action = ?", filter.action.as_deref())
+        .text("touch = ?", filter.touch.as_deref())
+        .only("at >= ?", filter.from.map(|at| Value::Number(at.as_millis())))
+        .only("at < ?", filter.until.map(|at| Value::Number(at.as_millis())))
+        .only(beyond, after.map(|seq| Value::Number(number(seq))))
+        .page(
+            &ListPage { after: None, limit, order: Order { by_name: false, descending: filter.descending } },
+            "seq",
+            None,
+        );
+        let rows = self.all(statement).await?;
+        rows.iter().map(|row| read(row).map_err(|why| crate::reads::damaged("audit", "audit", why))).collect()
+    }
+
+    /// The hash of this entry, in hexadecimal; none if there is no such entry. Entry 0 is the beginning of every chain.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn audit_hash(&mut self, seq: u64) -> Result<Option<String>, StoreError> {
+        if seq == 0 {
+            return Ok(Some("0".repeat(64)));
+        }
+        let row = sqlx::query("SELECT hash FROM audit WHERE seq = $1").bind(number(seq));
+        let row = self.optional(row).await?;
+        let hash = row.and_then(|row| row.bytes_or_null("hash").ok().flatten());
+        Ok(hash.map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect()))
     }
 
     /// Checks the whole chain.

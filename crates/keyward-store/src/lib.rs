@@ -20,7 +20,7 @@ mod seal;
 mod store;
 mod tx;
 
-pub use audit::{AuditBroken, AuditCheck, AuditEntry, AuditRow, Touch};
+pub use audit::{AuditBroken, AuditCheck, AuditEntry, AuditFilter, AuditRow, Touch};
 pub use error::{Quarantined, StoreError};
 pub use open::StoreOptions;
 pub use reads::{Reader, Reads};

@@ -8,6 +8,7 @@ pub mod fixture;
 pub mod gateway;
 pub mod judge;
 pub mod operate;
+pub mod operators;
 pub mod oracle;
 pub mod pure;
 pub mod request;

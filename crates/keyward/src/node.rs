@@ -182,6 +182,7 @@ pub struct Node {
     data: DataDir,
     control: Control,
     token: Option<Plaintext>,
+    bootstrap: Option<Plaintext>,
     server: Arc<ServerHandle>,
     admin: AdminServer,
     gateway: Gateway,
@@ -256,8 +257,13 @@ impl Node {
             workers = options.workers,
             "listening"
         );
+        // A store that takes no writes now has no way in for a first operator either; the next start tries again.
+        let bootstrap = control.sessions().open_bootstrap().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the way in for a first operator could not be opened");
+            None
+        });
         let following = Following(tokio::spawn(follow_limits(gateway.clone(), Arc::clone(&server))));
-        Ok(Self { data: data.clone(), control, token, server, admin, gateway, serving, following })
+        Ok(Self { data: data.clone(), control, token, bootstrap, server, admin, gateway, serving, following })
     }
 
     /// Where the gateway listens: the first of its addresses.
@@ -293,6 +299,11 @@ impl Node {
     /// The local token, if there is one.
     pub fn admin_token(&self) -> Option<&Plaintext> {
         self.token.as_ref()
+    }
+
+    /// The one-time password for the first operator, where there is none yet.
+    pub fn bootstrap_password(&self) -> Option<&Plaintext> {
+        self.bootstrap.as_ref()
     }
 
     /// Opens the access log anew, after it was moved away.

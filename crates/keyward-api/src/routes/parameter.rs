@@ -230,6 +230,45 @@ pub(super) const RENOUNCE: &[Parameter] = &[
 pub(super) const FIND: &[Parameter] =
     &[Parameter::new("app_key", Form::AppKey, "The AppKey, compared exactly").required()];
 
+const OF_ACTOR: Parameter = Parameter::new("actor", Form::Text(256), "Only what this actor did");
+const OF_NOUN: Parameter = Parameter::new("noun", Form::Text(64), "Only what was done to this noun");
+const OF_OBJECT: Parameter = Parameter::new("object", Form::Text(256), "Only what was done to this id");
+const OF_ACTION: Parameter =
+    Parameter::new("action", Form::Text(64), "Only this use case, such as `application.create`");
+const TOUCH: Parameter = Parameter::new(
+    "touch",
+    Form::Choice(&["created", "changed", "deleted", "revealed", "refused"]),
+    "Only with this outcome",
+);
+const FROM: Parameter = Parameter::new("from", Form::Moment, "Only from this moment on");
+const UNTIL: Parameter = Parameter::new("until", Form::Moment, "Only before this moment");
+
+/// Of the list of what was done.
+pub(super) const AUDIT: &[Parameter] = &[
+    OF_ACTOR,
+    OF_ACCOUNT,
+    OF_NOUN,
+    OF_OBJECT,
+    OF_ACTION,
+    TOUCH,
+    FROM,
+    UNTIL,
+    Parameter::new("sort", Form::Choice(&["created", "-created"]), "With `-` the newest first")
+        .default("created"),
+    AFTER,
+    LIMIT,
+];
+
+/// Of writing what was done.
+pub(super) const AUDIT_EXPORT: &[Parameter] =
+    &[OF_ACTOR, OF_ACCOUNT, OF_NOUN, OF_OBJECT, OF_ACTION, TOUCH, FROM, UNTIL];
+
+/// Of checking the audit.
+pub(super) const AUDIT_MARK: &[Parameter] = &[
+    Parameter::new("entries", Form::Number(0, i64::MAX as u64), "How many entries an earlier check found"),
+    Parameter::new("hash", Form::Text(64), "The hash that it found"),
+];
+
 /// Of applying a world.
 pub(super) const APPLY: &[Parameter] = &[
     DRY_RUN,

@@ -7,7 +7,7 @@ pub(crate) mod credentials;
 pub(crate) mod gateways;
 pub(crate) mod grants;
 pub(crate) mod groups;
-mod list;
+pub(crate) mod list;
 pub(crate) mod operators;
 pub(crate) mod services;
 pub(crate) mod sessions;

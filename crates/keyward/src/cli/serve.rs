@@ -94,6 +94,7 @@ impl Serve {
         if let Some(demo) = &demo {
             demo.show(&node).await?;
         }
+        tell_bootstrap(&node);
         ready(&node)?;
         while signals.next().await == Told::Reopen {
             node.reopen_access_log();
@@ -134,6 +135,17 @@ fn refused(error: NodeError) -> Failure {
     match error {
         NodeError::World { .. } => Failure::usage(error),
         other => Failure::new(other),
+    }
+}
+
+/// How the first operator is made, on standard error: whoever reads it owns everything.
+fn tell_bootstrap(node: &Node) {
+    if let Some(password) = node.bootstrap_password() {
+        complain(&format!(
+            "no operator exists yet: within an hour, open http://{}/sign-in#first and enter this one-time password: {}",
+            node.admin_addr(),
+            password.expose_secret()
+        ));
     }
 }
 
