@@ -9,6 +9,7 @@ pub mod gateway;
 pub mod judge;
 pub mod operate;
 pub mod oracle;
+pub mod postgres;
 pub mod pure;
 pub mod request;
 pub mod scenario;
