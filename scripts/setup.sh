@@ -41,6 +41,7 @@ need_test_tools() {
   cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
   cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
   have node && have npm || apt_install nodejs npm
+  compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || apt_install postgresql
   local clients=crates/keyward-testkit/clients
   if [ -f "$clients/package-lock.json" ] && ! [ "$clients/node_modules/.package-lock.json" -nt "$clients/package-lock.json" ]; then
     say "installing the official npm client"

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 use keyward_access::Snapshot;
-use keyward_model::{Name, Revision, World};
+use keyward_model::{Name, Plaintext, Revision, World};
 use keyward_store::{Store, StoreOptions};
 use tokio::task::JoinHandle;
 
@@ -25,8 +25,8 @@ use crate::{
 pub struct ControlOptions {
     /// The node's data folder; made if it is not there.
     pub data_dir: PathBuf,
-    /// A store elsewhere (PostgreSQL); absent: SQLite in the data folder. This version takes none.
-    pub store_url: Option<String>,
+    /// A store elsewhere (`postgres://…`); absent: SQLite in the data folder.
+    pub store_url: Option<Plaintext>,
     /// The master key file; absent: `master.key` in the data folder, made on first start.
     pub master_key_file: Option<PathBuf>,
     /// Tells the time.

@@ -5,7 +5,7 @@ use std::fmt;
 use keyward_model::{Noun, Place};
 use keyward_store::StoreError;
 
-/// Why a use case was refused. Nothing was changed.
+/// Why a use case was refused. Nothing was changed, unless the code is `outcome_unknown`: then nobody knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlError {
     kind: ErrorKind,
@@ -192,6 +192,9 @@ impl From<StoreError> for ControlError {
             StoreError::Folder { .. } => (ErrorKind::StoreUnavailable, "data_folder_unusable"),
             StoreError::Newer => (ErrorKind::StoreUnavailable, "store_newer"),
             StoreError::Address(_) => (ErrorKind::StoreUnavailable, "store_address"),
+            StoreError::AnotherStore => (ErrorKind::StoreUnavailable, "another_store"),
+            StoreError::Text => (ErrorKind::Invalid, "text_malformed"),
+            StoreError::OutcomeUnknown(_) => (ErrorKind::StoreUnavailable, "outcome_unknown"),
             StoreError::WritesRefused(_) => (ErrorKind::StoreUnavailable, "writes_refused"),
             StoreError::Unavailable(_) => (ErrorKind::StoreUnavailable, "store_unavailable"),
             StoreError::Damaged(_) => (ErrorKind::StoreUnavailable, "row_damaged"),

@@ -53,6 +53,10 @@ pub(crate) async fn seed(store: &Store, minter: &mut Minter, now: Timestamp) -> 
     }
     let records = defaults(minter, now)?;
     let mut tx = store.write().await?;
+    if tx.revision() > 0 {
+        // Another node was first.
+        return Ok(());
+    }
     tx.begin_change(now, &Actor::Start.to_string()).await?;
     let mut audit = Vec::new();
     for record in &records {
@@ -73,15 +77,15 @@ pub(crate) async fn seed(store: &Store, minter: &mut Minter, now: Timestamp) -> 
 
 /// Loads everything. What cannot be believed, or does not compile, is left out, and named.
 pub(crate) async fn snapshot(store: &Store, shared: &Shared) -> Result<FirstSnapshot, StoreError> {
-    let revision = shared.revision(store.reader().await?.reads().revision().await?);
     let mut quarantined = Vec::new();
     let mut rows = Rows::default();
-    store
+    let revision = store
         .load_all(CONNECTIONS, |record| match record {
             Ok(record) => rows.add(record),
             Err(row) => quarantined.push(row.to_string()),
         })
         .await?;
+    let revision = shared.revision(revision);
     let loaded = Snapshot::load(revision, shared.digest_key.clone(), rows.into_updates());
     quarantined.extend(loaded.quarantined.iter().map(ToString::to_string));
     for what in &quarantined {

@@ -72,6 +72,7 @@ macro_rules! columns_of {
 
 columns_of!(sqlx::any::AnyRow);
 columns_of!(sqlx::sqlite::SqliteRow);
+columns_of!(sqlx::postgres::PgRow);
 
 fn unreadable(column: &str) -> String {
     format!("its `{column}` is missing or of another type")

@@ -20,13 +20,14 @@ pub enum StoreError {
     /// The store has secrets, but there is no master key file.
     #[error(
         "the master key file `{}` is missing, and without it the secrets of this store cannot be read: put \
-         the file back (nothing was changed)", .0.display()
+         the file back, or, on a further node, copy it from the node that made the store (nothing was changed)",
+        .0.display()
     )]
     MasterKeyMissing(PathBuf),
     /// The master key file is another store's.
     #[error(
         "the master key file `{}` does not belong to this store: put back the file that this store was made \
-         with (nothing was changed)", .0.display()
+         with; on a further node, copy it from the node that made the store (nothing was changed)", .0.display()
     )]
     MasterKeyWrong(PathBuf),
     /// The master key file cannot be used.
@@ -48,9 +49,27 @@ pub enum StoreError {
     /// A newer version made the store.
     #[error("the store was made by a newer version of keyward: start that version (nothing was changed)")]
     Newer,
-    /// The store's address is not one that this version can use.
-    #[error("`{0}` is not a store: this version keeps its store in the data folder; leave --store out")]
-    Address(String),
+    /// The store's address is not one that this version can use. It is not repeated: there may be a password in it.
+    #[error(
+        "the address of the store is not understood: {0}; write postgres://USER:PASSWORD@HOST:PORT/DATABASE, \
+         or leave --store out to keep the store in the data folder"
+    )]
+    Address(&'static str),
+    /// The database is now another store than the one that this process opened.
+    #[error(
+        "the database is now another store than the one that this node follows: put the right one back, or \
+         empty the node's data folder (but for its master key) and start it anew"
+    )]
+    AnotherStore,
+    /// A text holds a character that PostgreSQL cannot keep.
+    #[error("a text must not hold the character U+0000")]
+    Text,
+    /// The connection was lost while a write was being committed: it may hold or not.
+    #[error(
+        "the store was lost in the middle of a commit ({0}): the change may hold or not; look before you \
+         try again"
+    )]
+    OutcomeUnknown(String),
     /// Something that must be unique is there already, or something that is referred to is not there (or would go).
     #[error("the store refused the change because it contradicts another object: {0}")]
     Contradiction(String),
@@ -90,7 +109,12 @@ impl From<sqlx::Error> for StoreError {
             Some(db) if db.is_unique_violation() || db.is_foreign_key_violation() => {
                 Self::Contradiction(db.message().to_owned())
             }
-            _ => Self::Unavailable(error.to_string()),
+            // What PostgreSQL says of U+0000.
+            Some(db) if db.code().is_some_and(|code| code == "22021") => Self::Text,
+            _ => match &error {
+                sqlx::Error::Configuration(inner) if inner.is::<Self>() => Self::AnotherStore,
+                _ => Self::Unavailable(error.to_string()),
+            },
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Keyward's store: SQLite now, PostgreSQL by the same SQL later.
+//! Keyward's store: SQLite and PostgreSQL, by the same SQL.
 //!
 //! A write is one transaction ([`WriteTx`]) of any number of changes; each change is rows, an entry per row in the change log,
 //! audit entries and the next revision, and fails or holds as a whole. Secrets are sealed before they reach a statement.
@@ -12,11 +12,15 @@ mod error;
 mod load;
 mod lock;
 mod master_key;
+mod native;
 mod open;
+mod place;
+mod postgres;
 mod reads;
 mod record;
 mod rows;
 mod seal;
+mod sqlite;
 mod store;
 mod tx;
 

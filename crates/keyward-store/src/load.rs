@@ -1,82 +1,88 @@
 //! Loading everything: several connections of the native driver, each with ranges of rows of its own.
 //!
-//! Nothing may write meanwhile; a node loads before it takes its first write.
+//! On PostgreSQL all of them read as it was at one moment; with a file nothing may write meanwhile, and nothing does: a node loads
+//! before it takes its first write.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use keyward_model::{Api, ApiId};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
-use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 use tokio::sync::mpsc;
 
 use crate::columns::Columns;
+use crate::native::{Native, NativeRow, Source};
 use crate::rows::{accounts, apis, callers, credentials, gateways, grants, groups, services};
 use crate::seal::Sealer;
 use crate::{Quarantined, Record, Store, StoreError};
 
-/// Rows that a connection reads at a stretch, and that go to the taker at once.
-const RANGE_ROWS: i64 = 4_096;
-
-/// A kind of row: its table, the statement that reads a range of it, and how a row of it is read.
-struct Table {
-    noun: &'static str,
-    max: &'static str,
-    range: &'static str,
-    read: fn(&SqliteRow, &Sealer) -> Result<Record, String>,
+/// A kind of row: its table, the statement that reads all of it, and how a row of it is read.
+pub(crate) struct Table {
+    pub(crate) noun: &'static str,
+    pub(crate) name: &'static str,
+    /// What the table is called in the statement, where it is not alone there.
+    pub(crate) alias: &'static str,
+    pub(crate) all: &'static str,
+    read: fn(&NativeRow, &Sealer) -> Result<Record, String>,
 }
 
 /// In order of dependence. APIs stand apart, for their parts stand in other tables.
 const TABLES: [Table; 8] = [
     Table {
         noun: "account",
-        max: "SELECT max(rowid) FROM accounts",
-        range: accounts::RANGE,
+        name: "accounts",
+        alias: "",
+        all: accounts::ALL,
         read: |row, _| Ok(Record::Account(accounts::read(row)?.object)),
     },
     Table {
         noun: "gateway",
-        max: "SELECT max(rowid) FROM gateways",
-        range: gateways::RANGE,
+        name: "gateways",
+        alias: "",
+        all: gateways::ALL,
         read: |row, _| Ok(Record::Gateway(gateways::read(row)?.object)),
     },
     Table {
         noun: "service",
-        max: "SELECT max(rowid) FROM services",
-        range: services::RANGE,
+        name: "services",
+        alias: "s.",
+        all: services::ALL,
         read: |row, sealer| Ok(Record::Service(services::read(row, sealer)?.object)),
     },
     Table {
         noun: "caller",
-        max: "SELECT max(rowid) FROM callers",
-        range: callers::RANGE,
+        name: "callers",
+        alias: "",
+        all: callers::ALL,
         read: |row, _| Ok(Record::Caller(callers::read(row)?.object)),
     },
     Table {
         noun: "credential",
-        max: "SELECT max(rowid) FROM credentials",
-        range: credentials::RANGE,
+        name: "credentials",
+        alias: "",
+        all: credentials::ALL,
         read: |row, sealer| {
             Ok(Record::Credential(credentials::CredentialRow::read(row)?.object.open(sealer)?))
         },
     },
     Table {
         noun: "group",
-        max: "SELECT max(rowid) FROM caller_groups",
-        range: groups::RANGE,
+        name: "caller_groups",
+        alias: "",
+        all: groups::ALL,
         read: |row, _| Ok(Record::Group(groups::read(row)?.object)),
     },
     Table {
         noun: "member",
-        max: "SELECT max(rowid) FROM group_members",
-        range: groups::MEMBERS_RANGE,
+        name: "group_members",
+        alias: "",
+        all: groups::ALL_MEMBERS,
         read: |row, _| groups::read_member(row).map(|(group, caller)| Record::Member(group, caller)),
     },
     Table {
         noun: "grant",
-        max: "SELECT max(rowid) FROM grants",
-        range: grants::RANGE,
+        name: "grants",
+        alias: "",
+        all: grants::ALL,
         read: |row, _| Ok(Record::Grant(grants::read(row)?.object)),
     },
 ];
@@ -89,6 +95,7 @@ type Chunk = Vec<Result<Record, Quarantined>>;
 impl Store {
     /// Gives every object to `take`, in order of dependence (accounts, gateways, services, APIs, callers, credentials, groups,
     /// members, grants), read by this many connections at once. A row that cannot be believed is given as such.
+    /// Returns the revision at which everything was so.
     ///
     /// # Errors
     /// The store does not answer.
@@ -96,37 +103,48 @@ impl Store {
         &self,
         connections: usize,
         mut take: impl FnMut(Result<Record, Quarantined>),
-    ) -> Result<(), StoreError> {
-        for quarantined in &self.unreadable_accounts {
-            take(Err(quarantined.clone()));
+    ) -> Result<u64, StoreError> {
+        let (source, mut first) = Source::open(&self.place).await?;
+        let revision = first.revision().await?;
+        for quarantined in self.learn_account_keys(&mut first).await? {
+            take(Err(quarantined));
         }
         let (before, after) = TABLES.split_at(BEFORE_APIS);
         for table in before {
-            self.load_table(table, connections, &mut take).await?;
+            self.load_table(&source, &mut first, table, connections, &mut take).await?;
         }
-        self.load_apis(&mut take).await?;
+        load_apis(&mut first, &mut take).await?;
         for table in after {
-            self.load_table(table, connections, &mut take).await?;
+            self.load_table(&source, &mut first, table, connections, &mut take).await?;
         }
-        Ok(())
+        // Until here its transaction is what the other connections share.
+        first.close().await;
+        Ok(revision)
+    }
+
+    /// Accounts whose key does not open keep their other objects: only their secrets are unreadable, row by row.
+    async fn learn_account_keys(&self, native: &mut Native) -> Result<Vec<Quarantined>, StoreError> {
+        let rows = native.all(accounts::ALL_KEYS).await?;
+        Ok(rows.iter().filter_map(|row| accounts::learn_key(row, &self.sealer).err()).collect())
     }
 
     async fn load_table(
         &self,
+        source: &Source,
+        first: &mut Native,
         table: &'static Table,
         connections: usize,
         take: &mut impl FnMut(Result<Record, Quarantined>),
     ) -> Result<(), StoreError> {
-        let rows = self.max_rowid(table.max).await?;
-        let ranges = (rows / RANGE_ROWS).saturating_add(1);
+        let ranges = first.ranges(table).await?;
         let workers = i64::try_from(connections.max(1)).unwrap_or(1).min(ranges);
         let (send, mut receive) = mpsc::channel::<Chunk>(8);
         let mut tasks = Vec::new();
         for worker in 0..workers {
-            let (file, sealer, send) = (self.file.clone(), Arc::clone(&self.sealer), send.clone());
+            let (source, sealer, send) = (source.clone(), Arc::clone(&self.sealer), send.clone());
             let ranges = (worker..ranges).step_by(usize::try_from(workers).unwrap_or(1));
             tasks.push(tokio::task::spawn_blocking(move || {
-                on_own_runtime(load_ranges(file, table, ranges, sealer, send))
+                on_own_runtime(load_ranges(source, table, ranges, sealer, send))
             }));
         }
         drop(send);
@@ -138,94 +156,76 @@ impl Store {
         }
         Ok(())
     }
+}
 
-    async fn max_rowid(&self, sql: &'static str) -> Result<i64, StoreError> {
-        let mut connection = native(self.file.clone()).await?;
-        let row = sqlx::query(sql).fetch_one(&mut connection).await?;
-        let max = row.try_get::<Option<i64>, _>(0)?.unwrap_or(0);
-        connection.close().await?;
-        Ok(max)
+async fn load_apis(
+    native: &mut Native,
+    take: &mut impl FnMut(Result<Record, Quarantined>),
+) -> Result<(), StoreError> {
+    let mut by_id: BTreeMap<ApiId, Api> = BTreeMap::new();
+    for row in native.all(apis::ALL).await? {
+        match apis::read(&row) {
+            Ok(api) => {
+                by_id.insert(api.object.id, api.object);
+            }
+            Err(why) => take(Err(quarantined("api", &row, why))),
+        }
     }
-
-    async fn load_apis(&self, take: &mut impl FnMut(Result<Record, Quarantined>)) -> Result<(), StoreError> {
-        let mut connection = native(self.file.clone()).await?;
-        let rows = sqlx::query(apis::RANGE).bind(0).bind(i64::MAX).fetch_all(&mut connection).await?;
-        let mut by_id: BTreeMap<ApiId, Api> = BTreeMap::new();
-        for row in rows {
-            match apis::read(&row) {
-                Ok(api) => {
-                    by_id.insert(api.object.id, api.object);
+    let [gateways, stages] = apis::PARTS;
+    let parts: [(_, fn(&NativeRow) -> Result<apis::Part, String>); 2] =
+        [(gateways, |row| apis::read_gateway(row)), (stages, |row| apis::read_stage(row))];
+    for (sql, read) in parts {
+        for row in native.all(sql).await? {
+            let id: Option<ApiId> = row.text("api").ok().and_then(|id| id.parse().ok());
+            match (read(&row), id) {
+                (Ok(part), Some(id)) => {
+                    if let Some(api) = by_id.get_mut(&id) {
+                        part.add_to(api);
+                    }
                 }
-                Err(why) => take(Err(quarantined("api", &row, why))),
+                (Err(why), id) => {
+                    // An API with a stage that cannot be read must not look as if it had none.
+                    let text = id.map(|id| id.to_string()).unwrap_or_default();
+                    by_id.retain(|known, _| Some(*known) != id);
+                    take(Err(Quarantined { noun: "api", id: text, why }));
+                }
+                (Ok(_), None) => {}
             }
         }
-        let [gateways, stages] = apis::PARTS;
-        let parts: [(_, fn(&SqliteRow) -> Result<apis::Part, String>); 2] =
-            [(gateways, |row| apis::read_gateway(row)), (stages, |row| apis::read_stage(row))];
-        for (sql, read) in parts {
-            for row in sqlx::query(sql).fetch_all(&mut connection).await? {
-                let id: Option<ApiId> = row.text("api").ok().and_then(|id| id.parse().ok());
-                match (read(&row), id) {
-                    (Ok(part), Some(id)) => {
-                        if let Some(api) = by_id.get_mut(&id) {
-                            part.add_to(api);
-                        }
-                    }
-                    (Err(why), id) => {
-                        // An API with a stage that cannot be read must not look as if it had none.
-                        let text = id.map(|id| id.to_string()).unwrap_or_default();
-                        by_id.retain(|known, _| Some(*known) != id);
-                        take(Err(Quarantined { noun: "api", id: text, why }));
-                    }
-                    (Ok(_), None) => {}
-                }
-            }
-        }
-        connection.close().await?;
-        by_id.into_values().for_each(|api| take(Ok(Record::Api(api))));
-        Ok(())
     }
+    by_id.into_values().for_each(|api| take(Ok(Record::Api(api))));
+    Ok(())
 }
 
 /// Reading and unsealing is work for a core of its own, so it does not run where the caller's tasks run.
 fn on_own_runtime(work: impl Future<Output = Result<(), StoreError>>) -> Result<(), StoreError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
+        .enable_all()
         .build()
         .map_err(|error| StoreError::Unavailable(error.to_string()))?;
     runtime.block_on(work)
 }
 
 async fn load_ranges(
-    file: PathBuf,
+    source: Source,
     table: &'static Table,
     ranges: impl Iterator<Item = i64>,
     sealer: Arc<Sealer>,
     send: mpsc::Sender<Chunk>,
 ) -> Result<(), StoreError> {
-    let mut connection = native(file).await?;
+    let mut native = source.connect().await?;
     for range in ranges {
-        let from = range.saturating_mul(RANGE_ROWS);
-        let rows = sqlx::query(table.range).bind(from).bind(from.saturating_add(RANGE_ROWS));
-        let rows = rows.fetch_all(&mut connection).await?;
+        let rows = native.range(table, range).await?;
         let read = |row| (table.read)(row, &sealer).map_err(|why| quarantined(table.noun, row, why));
         // Whoever takes the records is gone only if it failed, and then says so itself.
         if send.send(rows.iter().map(read).collect()).await.is_err() {
             break;
         }
     }
-    Ok(connection.close().await?)
+    native.close().await;
+    Ok(())
 }
 
-async fn native(file: PathBuf) -> Result<SqliteConnection, StoreError> {
-    let options = SqliteConnectOptions::new()
-        .filename(file)
-        .row_buffer_size(1_024)
-        .pragma("query_only", "ON")
-        .disable_statement_logging();
-    Ok(options.connect().await?)
-}
-
-fn quarantined(noun: &'static str, row: &SqliteRow, why: String) -> Quarantined {
+fn quarantined(noun: &'static str, row: &NativeRow, why: String) -> Quarantined {
     Quarantined { noun, id: row.text("id").unwrap_or_default(), why }
 }

@@ -5,6 +5,7 @@ use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AssertSqlSafe, Executor, Row};
 
+use crate::place::Place;
 use crate::seal::Sealer;
 use crate::{Change, Quarantined, Record, RecordId, Store, StoreError};
 
@@ -12,21 +13,31 @@ pub(crate) type Statement<'q> = sqlx::query::Query<'q, Any, AnyArguments>;
 
 /// What can be read, row by row. One file per noun holds the rest of its methods.
 pub struct Reads<'c> {
-    pub(crate) connection: &'c mut AnyConnection,
+    /// Absent where it was lost.
+    pub(crate) connection: Option<&'c mut AnyConnection>,
+    /// Set when the connection does not answer: it is not used again then.
+    pub(crate) lost: &'c mut bool,
+    pub(crate) place: &'c Place,
     pub(crate) sealer: &'c Sealer,
 }
 
 /// A connection that reads.
 pub struct Reader<'s> {
     connection: PoolConnection<Any>,
-    sealer: &'s Sealer,
-    at_one_moment: bool,
+    store: &'s Store,
+    /// Not to go back to the others: it has a transaction, or does not answer.
+    apart: bool,
 }
 
 impl Reader<'_> {
     /// What can be read through it.
     pub fn reads(&mut self) -> Reads<'_> {
-        Reads { connection: &mut self.connection, sealer: self.sealer }
+        Reads {
+            connection: Some(&mut self.connection),
+            lost: &mut self.apart,
+            place: &self.store.place,
+            sealer: &self.store.sealer,
+        }
     }
 }
 
@@ -43,9 +54,8 @@ impl std::fmt::Debug for Reads<'_> {
 }
 
 impl Drop for Reader<'_> {
-    /// A connection with a transaction does not go back to the others.
     fn drop(&mut self) {
-        if self.at_one_moment {
+        if self.apart {
             self.connection.close_on_drop();
         }
     }
@@ -58,8 +68,8 @@ impl Store {
     /// The store does not answer.
     pub async fn reader_at_one_moment(&self) -> Result<Reader<'_>, StoreError> {
         let mut reader = self.reader().await?;
-        reader.at_one_moment = true;
-        reader.connection.execute("BEGIN").await?;
+        reader.apart = true;
+        self.place.answer(reader.connection.execute(self.place.begin_reading())).await?;
         Ok(reader)
     }
 
@@ -68,7 +78,7 @@ impl Store {
     /// # Errors
     /// The store does not answer.
     pub async fn reader(&self) -> Result<Reader<'_>, StoreError> {
-        Ok(Reader { connection: self.readers.acquire().await?, sealer: &self.sealer, at_one_moment: false })
+        Ok(Reader { connection: self.readers.acquire().await?, store: self, apart: false })
     }
 }
 
@@ -137,15 +147,28 @@ impl Reads<'_> {
     }
 
     pub(crate) async fn all(&mut self, statement: Statement<'_>) -> Result<Vec<AnyRow>, StoreError> {
-        Ok(statement.fetch_all(&mut *self.connection).await?)
+        let connection = self.connection.as_deref_mut().ok_or_else(gone)?;
+        let answer = self.place.answer(statement.fetch_all(connection)).await;
+        self.noted(answer)
     }
 
     pub(crate) async fn one(&mut self, statement: Statement<'_>) -> Result<AnyRow, StoreError> {
-        Ok(statement.fetch_one(&mut *self.connection).await?)
+        let connection = self.connection.as_deref_mut().ok_or_else(gone)?;
+        let answer = self.place.answer(statement.fetch_one(connection)).await;
+        self.noted(answer)
     }
 
     pub(crate) async fn optional(&mut self, statement: Statement<'_>) -> Result<Option<AnyRow>, StoreError> {
-        Ok(statement.fetch_optional(&mut *self.connection).await?)
+        let connection = self.connection.as_deref_mut().ok_or_else(gone)?;
+        let answer = self.place.answer(statement.fetch_optional(connection)).await;
+        self.noted(answer)
+    }
+
+    fn noted<T>(&mut self, answer: Result<T, sqlx::Error>) -> Result<T, StoreError> {
+        if let Err(error) = &answer {
+            *self.lost |= error.as_database_error().is_none();
+        }
+        Ok(answer?)
     }
 
     /// The rows of `SELECT … WHERE column IN (values)`, where `select` ends in `column IN`, some hundred values at a time.
@@ -177,6 +200,11 @@ impl Reads<'_> {
         }
         Ok(rows)
     }
+}
+
+/// The error of a connection that was lost earlier.
+pub(crate) fn gone() -> StoreError {
+    StoreError::Unavailable("the connection was lost".to_owned())
 }
 
 /// Most values of one statement's `IN` list.

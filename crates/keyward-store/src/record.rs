@@ -6,7 +6,7 @@ use std::str::FromStr;
 use keyward_model::{
     Account, AccountId, Api, ApiId, Caller, CallerId, Credential, CredentialId, Gateway, GatewayId, Grant,
     GrantId, Group, GroupId, Operator, OperatorId, OperatorToken, OperatorTokenId, ParseError, Plaintext,
-    Service, ServiceId, Timestamp,
+    Proof, Service, ServiceId, Timestamp,
 };
 
 /// An object of the store.
@@ -103,6 +103,27 @@ impl Record {
             Self::Operator(operator) => RecordId::Operator(operator.id),
             Self::OperatorToken(token) => RecordId::OperatorToken(token.id),
         }
+    }
+}
+
+impl Record {
+    /// Does a text of it hold U+0000, which PostgreSQL cannot keep? Names cannot, and what stands in a document is escaped.
+    pub(crate) fn holds_nul(&self) -> bool {
+        let texts: [&str; 2] = match self {
+            Self::Account(account) => [&account.description, ""],
+            Self::Gateway(gateway) => [&gateway.spec.description, ""],
+            Self::Service(service) => [&service.spec.description, ""],
+            Self::Caller(caller) => [&caller.description, caller.extension.as_deref().unwrap_or_default()],
+            Self::Group(group) => [&group.description, ""],
+            Self::Grant(grant) => [&grant.description, ""],
+            Self::Credential(record) => match &record.credential.proof {
+                Proof::Jwt(binding) => [&binding.identity_claim.name, &binding.identity_claim.value],
+                _ => [record.hint.as_deref().unwrap_or_default(), ""],
+            },
+            Self::Operator(operator) => [&operator.description, ""],
+            Self::Api(_) | Self::Member(..) | Self::OperatorToken(_) => ["", ""],
+        };
+        texts.iter().any(|text| text.contains('\0'))
     }
 }
 

@@ -4,13 +4,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use keyward_model::{CredentialDigest, DigestKey};
-use sqlx::{AnyConnection, AnyPool};
+use sqlx::{AnyConnection, AnyPool, Connection, Executor};
 use uuid::Uuid;
 
+use crate::StoreError;
 use crate::error::leaves_doubt;
 use crate::lock::FolderLock;
+use crate::place::Place;
 use crate::seal::Sealer;
-use crate::{Quarantined, StoreError};
 
 /// The store of one process: one writer, several readers.
 ///
@@ -20,8 +21,7 @@ pub struct Store {
     pub(crate) sealer: Arc<Sealer>,
     pub(crate) writer: tokio::sync::Mutex<Writer>,
     pub(crate) readers: AnyPool,
-    pub(crate) file: std::path::PathBuf,
-    pub(crate) unreadable_accounts: Vec<Quarantined>,
+    pub(crate) place: Place,
     refusal: Mutex<Option<String>>,
     /// Last, so that it is let go after the connections.
     lock: Mutex<Option<FolderLock>>,
@@ -29,9 +29,12 @@ pub struct Store {
 
 /// The connection that writes.
 pub(crate) struct Writer {
-    pub(crate) connection: AnyConnection,
+    /// Absent after it was lost: the next write makes another.
+    pub(crate) connection: Option<AnyConnection>,
     /// Is a transaction open that nobody holds any more?
     pub(crate) left_open: bool,
+    /// Did the connection not answer?
+    pub(crate) lost: bool,
 }
 
 impl Store {
@@ -40,17 +43,19 @@ impl Store {
         sealer: Sealer,
         connection: AnyConnection,
         readers: AnyPool,
-        file: std::path::PathBuf,
-        unreadable_accounts: Vec<Quarantined>,
+        place: Place,
         lock: FolderLock,
     ) -> Self {
         Self {
             id,
             sealer: Arc::new(sealer),
-            writer: tokio::sync::Mutex::new(Writer { connection, left_open: false }),
+            writer: tokio::sync::Mutex::new(Writer {
+                connection: Some(connection),
+                left_open: false,
+                lost: false,
+            }),
             readers,
-            file,
-            unreadable_accounts,
+            place,
             refusal: Mutex::new(None),
             lock: Mutex::new(Some(lock)),
         }
@@ -87,10 +92,8 @@ impl Store {
     pub async fn close(&self) {
         self.readers.close().await;
         let mut writer = self.writer.lock().await;
-        if let Err(error) =
-            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut writer.connection).await
-        {
-            tracing::warn!(%error, "the store did not close cleanly; the next start repairs it");
+        if let Some(connection) = writer.connection.take() {
+            close(connection, self.place.is_shared()).await;
         }
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some("it is closed".to_owned());
         self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -98,13 +101,28 @@ impl Store {
 
     /// Turns a failed write into an error, and remembers one that leaves the file's state in doubt.
     pub(crate) fn write_failed(&self, error: sqlx::Error) -> StoreError {
-        if leaves_doubt(&error) {
+        // A connection that is lost says nothing about a server's disk.
+        if !self.place.is_shared() && leaves_doubt(&error) {
             let why = error.to_string();
             tracing::error!(error = %why, "the store takes no more writes until it is restarted");
             *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.clone());
             return StoreError::WritesRefused(why);
         }
         StoreError::from(error)
+    }
+}
+
+async fn close(mut connection: AnyConnection, shared: bool) {
+    let folded = match shared {
+        true => Ok(()),
+        false => connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").await.map(|_| ()),
+    };
+    let closed = match folded {
+        Ok(()) => connection.close().await,
+        failed => failed,
+    };
+    if let Err(error) = closed {
+        tracing::warn!(%error, "the store did not close cleanly; the next start repairs it");
     }
 }
 

@@ -1,14 +1,17 @@
 //! Writing: one transaction, any number of changes, each of which holds or fails as a whole.
 
-use sqlx::Executor;
 use sqlx::any::AnyRow;
+use sqlx::error::DatabaseError;
+use sqlx::{AnyConnection, Executor};
 use tokio::sync::MutexGuard;
 
 use keyward_model::Timestamp;
 
 use crate::audit::{AuditEntry, Head};
 use crate::columns::Columns;
-use crate::reads::{Statement, number};
+use crate::place::Place;
+use crate::postgres::{self, ANSWER, Postgres, within};
+use crate::reads::{Statement, gone, number};
 use crate::store::Writer;
 use crate::{Reads, Record, RecordId, Store, StoreError};
 
@@ -17,7 +20,10 @@ pub struct WriteTx<'s> {
     pub(crate) store: &'s Store,
     writer: MutexGuard<'s, Writer>,
     pub(crate) head: Head,
+    head_at_start: u64,
     change: Option<OpenChange>,
+    /// The connection, once everything is committed.
+    done: Option<AnyConnection>,
 }
 
 /// A change under way within the transaction.
@@ -29,31 +35,85 @@ struct OpenChange {
 }
 
 impl Store {
-    /// Begins a write; waits for the one under way.
+    /// Begins a write; waits for the one under way, also on other nodes. What is read within it is the newest there is, and stays so.
     ///
     /// # Errors
     /// The store takes no writes, or does not answer.
     pub async fn write(&self) -> Result<WriteTx<'_>, StoreError> {
         self.takes_writes()?;
         let mut writer = self.writer.lock().await;
-        if writer.left_open {
+        let head = match &self.place {
+            Place::Sqlite(_) => self.begin_alone(&mut writer).await?,
+            Place::Postgres(postgres) => self.begin_among_others(postgres, &mut writer).await?,
+        };
+        Ok(WriteTx { store: self, writer, head_at_start: head.revision, head, change: None, done: None })
+    }
+
+    async fn begin_alone(&self, writer: &mut Writer) -> Result<Head, StoreError> {
+        let left_open = std::mem::replace(&mut writer.left_open, true);
+        let connection = writer.connection.as_mut().ok_or_else(gone)?;
+        if left_open {
             // Whoever began it was dropped. SQLite may have undone it by itself, so the outcome says nothing.
-            let _ = writer.connection.execute("ROLLBACK").await;
+            let _ = connection.execute("ROLLBACK").await;
         }
-        writer.left_open = true;
-        writer.connection.execute("BEGIN IMMEDIATE").await.map_err(|error| self.write_failed(error))?;
-        let row = sqlx::query("SELECT revision, audit_seq, audit_hash FROM head")
-            .fetch_one(&mut writer.connection)
-            .await?;
-        let head = Head::read(&row)?;
-        Ok(WriteTx { store: self, writer, head, change: None })
+        connection.execute("BEGIN IMMEDIATE").await.map_err(|error| self.write_failed(error))?;
+        Head::read(&sqlx::query(HEAD).fetch_one(connection).await?)
+    }
+
+    /// The connection may have been lost since the last write, which is no reason to refuse this one.
+    async fn begin_among_others(&self, place: &Postgres, writer: &mut Writer) -> Result<Head, StoreError> {
+        if let Some(mut connection) = writer.connection.take() {
+            match lock_head(&mut connection).await {
+                Ok(row) => {
+                    writer.connection = Some(connection);
+                    return Head::read(&row);
+                }
+                Err(error) if error.as_database_error().is_some_and(|error| !is_ending(error)) => {
+                    return Err(error.into());
+                }
+                Err(error) => tracing::info!(%error, "the connection that writes was lost"),
+            }
+        }
+        let mut connection = place.connect_writer(self.id).await?;
+        let row = lock_head(&mut connection).await?;
+        writer.connection = Some(connection);
+        Head::read(&row)
+    }
+}
+
+const HEAD: &str = "SELECT revision, audit_seq, audit_hash FROM head";
+
+/// Begins a transaction on PostgreSQL that has the head row: no other node writes until it ends (decision 0007).
+async fn lock_head(connection: &mut AnyConnection) -> Result<AnyRow, sqlx::Error> {
+    within(ANSWER, connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")).await?;
+    let head = sqlx::query("SELECT revision, audit_seq, audit_hash FROM head FOR UPDATE");
+    within(ANSWER, head.fetch_one(connection)).await
+}
+
+/// Is this the server's last word on a connection?
+fn is_ending(error: &dyn DatabaseError) -> bool {
+    error.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("08") || code == "25P03")
+}
+
+impl Drop for WriteTx<'_> {
+    fn drop(&mut self) {
+        if self.store.place.is_shared() {
+            // The server undoes what was not committed once the connection is gone, and lets go of the head row.
+            self.writer.connection = self.done.take();
+        }
     }
 }
 
 impl WriteTx<'_> {
     /// What can be read, with what this transaction wrote so far.
     pub fn reads(&mut self) -> Reads<'_> {
-        Reads { connection: &mut self.writer.connection, sealer: &self.store.sealer }
+        let writer = &mut *self.writer;
+        Reads {
+            connection: writer.connection.as_mut(),
+            lost: &mut writer.lost,
+            place: &self.store.place,
+            sealer: &self.store.sealer,
+        }
     }
 
     /// The number of the last revision, with what this transaction wrote so far.
@@ -81,6 +141,9 @@ impl WriteTx<'_> {
     /// # Errors
     /// It contradicts another object, or the store does not answer. The change must be abandoned then.
     pub async fn put(&mut self, record: &Record) -> Result<(), StoreError> {
+        if record.holds_nul() {
+            return Err(StoreError::Text);
+        }
         match record {
             Record::Account(account) => self.put_account(account).await?,
             Record::Gateway(gateway) => self.put_gateway(gateway).await?,
@@ -163,19 +226,38 @@ impl WriteTx<'_> {
     /// Makes it so. When this returns `Ok`, it is on disk.
     ///
     /// # Errors
-    /// Nothing of the transaction holds; after an input/output error the store takes no more writes.
+    /// Nothing of the transaction holds, except where [`StoreError::OutcomeUnknown`] says that nobody knows; after an input/output
+    /// error of a file the store takes no more writes.
     pub async fn commit(mut self) -> Result<(), StoreError> {
+        match self.store.place {
+            Place::Sqlite(_) => self.commit_alone().await,
+            Place::Postgres(_) => self.commit_among_others().await,
+        }
+    }
+
+    async fn commit_alone(&mut self) -> Result<(), StoreError> {
         // A statement of this transaction may have been the one that failed so.
         let committed = match self.store.takes_writes() {
             Ok(()) => self.execute("COMMIT").await,
             Err(error) => Err(error),
         };
-        if committed.is_err() {
+        if committed.is_err()
+            && let Some(connection) = &mut self.writer.connection
+        {
             // Readers need not wait for the next write to undo it.
-            let _ = self.writer.connection.execute("ROLLBACK").await;
+            let _ = connection.execute("ROLLBACK").await;
         }
         self.writer.left_open = false;
         committed
+    }
+
+    async fn commit_among_others(&mut self) -> Result<(), StoreError> {
+        // Taken, so that it is closed if this fails or is dropped.
+        let mut connection = self.writer.connection.take().ok_or_else(gone)?;
+        let new = (self.head.revision > self.head_at_start).then_some(self.head.revision);
+        postgres::commit(&mut connection, new).await?;
+        self.done = Some(connection);
+        Ok(())
     }
 
     /// The revision that the change under way will have.
@@ -194,17 +276,20 @@ impl WriteTx<'_> {
     }
 
     pub(crate) async fn run(&mut self, statement: Statement<'_>) -> Result<u64, StoreError> {
-        let done = statement.execute(&mut self.writer.connection).await;
+        let connection = self.writer.connection.as_mut().ok_or_else(gone)?;
+        let done = self.store.place.answer(statement.execute(connection)).await;
         Ok(done.map_err(|error| self.store.write_failed(error))?.rows_affected())
     }
 
     pub(crate) async fn row(&mut self, statement: Statement<'_>) -> Result<Option<AnyRow>, StoreError> {
-        let row = statement.fetch_optional(&mut self.writer.connection).await;
+        let connection = self.writer.connection.as_mut().ok_or_else(gone)?;
+        let row = self.store.place.answer(statement.fetch_optional(connection)).await;
         row.map_err(|error| self.store.write_failed(error))
     }
 
     async fn execute(&mut self, sql: &'static str) -> Result<(), StoreError> {
-        let done = self.writer.connection.execute(sql).await;
+        let connection = self.writer.connection.as_mut().ok_or_else(gone)?;
+        let done = self.store.place.answer(connection.execute(sql)).await;
         done.map(|_| ()).map_err(|error| self.store.write_failed(error))
     }
 

@@ -10,6 +10,7 @@ pub mod judge;
 pub mod operate;
 pub mod operators;
 pub mod oracle;
+pub mod postgres;
 pub mod pure;
 pub mod request;
 pub mod scenario;

@@ -1,16 +1,17 @@
-//! The decision scenarios of `spec/decisions`, three ways: on a Snapshot compiled in memory, on one loaded from the
-//! store, and through the live gateway.
+//! The decision scenarios of `spec/decisions`, on a Snapshot compiled in memory, on one loaded from each store,
+//! and through the live gateway.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use keyward_control::{Actor, ApplyOptions, Control, ControlOptions, SystemRandom};
-use keyward_model::{DenyReason, GrantId};
+use keyward_model::{DenyReason, GrantId, Plaintext};
 use keyward_testkit::client::{Answer, Connection};
 use keyward_testkit::clock::ManualClock;
 use keyward_testkit::gateway::{Gateway, Setup};
 use keyward_testkit::judge::{Judgement, Nonces, judge};
 use keyward_testkit::operate;
+use keyward_testkit::postgres::Postgres;
 use keyward_testkit::pure::PureWorld;
 use keyward_testkit::scenario::{BeforeStep, Scenario, ScenarioFile};
 
@@ -89,7 +90,7 @@ fn pure() {
     differences.none();
 }
 
-async fn open(folder: &std::path::Path, clock: &Arc<ManualClock>) -> Control {
+async fn open(folder: &std::path::Path, store: Option<&str>, clock: &Arc<ManualClock>) -> Control {
     struct Wall(Arc<ManualClock>);
     impl keyward_control::Clock for Wall {
         fn now(&self) -> keyward_model::Timestamp {
@@ -98,7 +99,7 @@ async fn open(folder: &std::path::Path, clock: &Arc<ManualClock>) -> Control {
     }
     let options = ControlOptions {
         data_dir: folder.to_owned(),
-        store_url: None,
+        store_url: store.map(Plaintext::new),
         master_key_file: None,
         clock: Arc::new(Wall(Arc::clone(clock))),
         random: Arc::new(SystemRandom),
@@ -108,7 +109,16 @@ async fn open(folder: &std::path::Path, clock: &Arc<ManualClock>) -> Control {
 }
 
 #[tokio::test]
-async fn through_the_store() {
+async fn through_sqlite() {
+    through_the_store(|| None).await;
+}
+
+#[tokio::test]
+async fn through_postgresql() {
+    through_the_store(|| Some(Postgres::shared().database().url())).await;
+}
+
+async fn through_the_store(database: fn() -> Option<String>) {
     let mut differences = Differences::default();
     for (name, file) in ScenarioFile::all().unwrap() {
         let text = file.world.replace("${UPSTREAM}", NOWHERE);
@@ -122,13 +132,14 @@ async fn through_the_store() {
             let Some(first) = batch.first() else { continue };
             let clock = Arc::new(ManualClock::at(first.time(&file).unwrap()));
             let folder = tempfile::tempdir().unwrap();
-            let control = open(folder.path(), &clock).await;
+            let store = database();
+            let control = open(folder.path(), store.as_deref(), &clock).await;
             control.apply(&Actor::LocalToken, world.clone(), ApplyOptions::default()).await.unwrap();
             for step in batch.iter().flat_map(|scenario| &scenario.before) {
                 operate::take(&control, step).await;
             }
             control.close().await;
-            let control = open(folder.path(), &clock).await;
+            let control = open(folder.path(), store.as_deref(), &clock).await;
             let snapshot = control.snapshots().load_full();
             for scenario in batch {
                 let at = scenario.time(&file).unwrap();

@@ -34,8 +34,8 @@ pub struct NodeOptions {
     pub admin: SocketAddr,
     /// The gateway that the node belongs to.
     pub gateway: Name,
-    /// A store elsewhere; absent: SQLite in the data folder.
-    pub store: Option<String>,
+    /// A store elsewhere (`postgres://…`); absent: SQLite in the data folder.
+    pub store: Option<Plaintext>,
     /// The master key file; absent: in the data folder, made on first start.
     pub master_key: Option<PathBuf>,
     /// Where access records go.

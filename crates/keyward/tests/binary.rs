@@ -34,7 +34,8 @@ fn keyward(folder: &Path) -> Command {
         .current_dir(folder)
         .env_remove("KEYWARD_ADMIN_TOKEN")
         .env_remove("KEYWARD_ADMIN")
-        .env_remove("KEYWARD_DATA");
+        .env_remove("KEYWARD_DATA")
+        .env_remove("KEYWARD_STORE");
     command
         .env_remove("KEYWARD_APP_SECRET")
         .env_remove("KEYWARD_LOG")
@@ -125,6 +126,27 @@ fn a_node_prints_one_line_and_ends_with_zero_when_told() {
             assert_eq!(mode & 0o077, 0, "{} is its owner's alone", path.display());
         }
     }
+}
+
+#[test]
+fn a_store_that_is_none_stops_the_start_without_showing_its_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let addresses = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    for url in ["mysql://u:hunter2@h/d", "postgres://u:hunter2@127.0.0.1:1/d"] {
+        let given =
+            keyward(folder.path()).arg("serve").args(addresses).env("KEYWARD_STORE", url).output().unwrap();
+        let named =
+            keyward(folder.path()).arg("serve").args(addresses).args(["--store", url]).output().unwrap();
+        for output in [given, named] {
+            let text = String::from_utf8(output.stderr).unwrap();
+            assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{url}: {text}");
+            assert!(text.contains("store") && !text.contains("hunter2"), "{text}");
+        }
+    }
+    let mut help = keyward(folder.path());
+    help.args(["serve", "--help"]).env("KEYWARD_STORE", "postgres://u:hunter2@h/d");
+    let help = String::from_utf8(help.output().unwrap().stdout).unwrap();
+    assert!(help.contains("KEYWARD_STORE") && !help.contains("hunter2"), "{help}");
 }
 
 #[test]

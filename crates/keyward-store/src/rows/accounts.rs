@@ -5,7 +5,8 @@ use keyward_model::{Account, AccountId, Name};
 use super::{ListPage, Listing, Within, read_all, read_list, stored};
 use crate::columns::Columns;
 use crate::reads::number;
-use crate::{Reads, StoreError, Stored, WriteTx};
+use crate::seal::Sealer;
+use crate::{Quarantined, Reads, StoreError, Stored, WriteTx};
 
 macro_rules! select {
     ($rest:literal) => {
@@ -17,7 +18,21 @@ macro_rules! select {
     };
 }
 
-pub(crate) const RANGE: &str = select!("WHERE rowid >= $1 AND rowid < $2");
+pub(crate) const ALL: &str = select!("");
+
+pub(crate) const ALL_KEYS: &str = "SELECT account, version, wrapped FROM account_keys";
+
+/// Learns the key that an account's secrets are sealed with.
+pub(crate) fn learn_key(row: &impl Columns, sealer: &Sealer) -> Result<(), Quarantined> {
+    let learn = || {
+        let account: AccountId = row.parsed("account")?;
+        let version = u32::try_from(row.number("version")?).map_err(|error| error.to_string())?;
+        let wrapped = row.bytes_or_null("wrapped")?.unwrap_or_default();
+        sealer.learn_account_key(account, version, &wrapped).map_err(|error| error.to_string())
+    };
+    let id = row.text("account").unwrap_or_default();
+    learn().map_err(|why: String| Quarantined { noun: "account_key", id, why })
+}
 
 pub(crate) fn read(row: &impl Columns) -> Result<Stored<Account>, String> {
     let account = Account {
@@ -38,6 +53,20 @@ fn max_s(row: &impl Columns) -> Result<Option<u64>, String> {
 }
 
 impl Reads<'_> {
+    /// Learns the keys of this account, which another node may have made.
+    ///
+    /// # Errors
+    /// The store does not answer. A key that cannot be believed leaves the account's secrets unreadable, row by row.
+    pub async fn learn_keys(&mut self, account: AccountId) -> Result<(), StoreError> {
+        let statement = sqlx::query("SELECT account, version, wrapped FROM account_keys WHERE account = $1");
+        for row in self.all(statement.bind(account.to_string())).await? {
+            if let Err(unreadable) = learn_key(&row, self.sealer) {
+                tracing::error!(%unreadable, "an account's secrets cannot be read");
+            }
+        }
+        Ok(())
+    }
+
     /// Every account.
     ///
     /// # Errors

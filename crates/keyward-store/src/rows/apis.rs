@@ -17,7 +17,7 @@ macro_rules! select {
     };
 }
 
-pub(crate) const RANGE: &str = select!("WHERE rowid >= $1 AND rowid < $2");
+pub(crate) const ALL: &str = select!("");
 
 /// An API without its gateways and stages, which stand in tables of their own.
 pub(crate) fn read(row: &impl Columns) -> Result<Stored<Api>, String> {

@@ -17,7 +17,7 @@ macro_rules! select {
     };
 }
 
-pub(crate) const RANGE: &str = select!("WHERE rowid >= $1 AND rowid < $2");
+pub(crate) const ALL: &str = select!("");
 
 /// Which callers a list has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

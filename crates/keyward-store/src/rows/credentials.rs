@@ -23,7 +23,7 @@ macro_rules! select {
     };
 }
 
-pub(crate) const RANGE: &str = select!("WHERE rowid >= $1 AND rowid < $2");
+pub(crate) const ALL: &str = select!("");
 
 /// A stored credential, whose sealed value was not opened.
 #[derive(Clone, Debug, PartialEq, Eq)]

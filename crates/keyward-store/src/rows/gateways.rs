@@ -13,7 +13,7 @@ macro_rules! select {
     };
 }
 
-pub(crate) const RANGE: &str = select!("WHERE rowid >= $1 AND rowid < $2");
+pub(crate) const ALL: &str = select!("");
 
 pub(crate) fn read(row: &impl Columns) -> Result<Stored<Gateway>, String> {
     let (trusted_proxies, limits) = docs::gateway::read(&row.text("doc")?)?;

@@ -20,7 +20,7 @@ macro_rules! select {
     };
 }
 
-pub(crate) const RANGE: &str = select!("WHERE rowid >= $1 AND rowid < $2");
+pub(crate) const ALL: &str = select!("");
 
 /// Which grants a list has.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,9 +17,8 @@ macro_rules! select {
     };
 }
 
-pub(crate) const RANGE: &str = select!("WHERE rowid >= $1 AND rowid < $2");
-pub(crate) const MEMBERS_RANGE: &str =
-    "SELECT group_id, caller FROM group_members WHERE rowid >= $1 AND rowid < $2";
+pub(crate) const ALL: &str = select!("");
+pub(crate) const ALL_MEMBERS: &str = "SELECT group_id, caller FROM group_members";
 
 /// A group without its members, which stand in a table of their own.
 pub(crate) fn read(row: &impl Columns) -> Result<Stored<Group>, String> {

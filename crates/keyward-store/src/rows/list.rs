@@ -182,7 +182,8 @@ impl Listing {
         let mut statement: Statement<'q> = sqlx::query(AssertSqlSafe(self.sql));
         for value in self.values {
             statement = match value {
-                Value::Text(text) => statement.bind(text),
+                // PostgreSQL is not asked about U+0000: one that no row has either stands for it.
+                Value::Text(text) => statement.bind(text.replace('\0', "\u{1}")),
                 Value::Number(number) => statement.bind(number),
             };
         }

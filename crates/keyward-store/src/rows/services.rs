@@ -21,7 +21,7 @@ macro_rules! select {
     };
 }
 
-pub(crate) const RANGE: &str = select!("WHERE s.rowid >= $1 AND s.rowid < $2");
+pub(crate) const ALL: &str = select!("");
 
 pub(crate) fn read(row: &impl Columns, sealer: &Sealer) -> Result<Stored<Service>, String> {
     let id: ServiceId = row.parsed("id")?;

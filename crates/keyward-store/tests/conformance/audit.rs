@@ -11,8 +11,8 @@ async fn verify(place: &Folder) -> Result<AuditCheck, AuditBroken> {
     checked
 }
 
-async fn with_entries(count: u128) -> Folder {
-    let place = Folder::new();
+async fn with_entries(on: On, count: u128) -> Folder {
+    let place = Folder::new(on);
     let store = place.open().await;
     for n in 1..=count {
         put(&store, &[Record::Account(account(n))]).await;
@@ -21,9 +21,8 @@ async fn with_entries(count: u128) -> Folder {
     place
 }
 
-#[tokio::test]
-async fn an_untouched_chain_holds_and_grows_from_a_hash_that_can_be_kept_elsewhere() {
-    let place = with_entries(3).await;
+async fn an_untouched_chain_holds_and_grows_from_a_hash_that_can_be_kept_elsewhere(on: On) {
+    let place = with_entries(on, 3).await;
     let check = verify(&place).await.unwrap();
     assert_eq!((check.entries, check.hash.len()), (3, 64));
     let store = place.open().await;
@@ -35,8 +34,7 @@ async fn an_untouched_chain_holds_and_grows_from_a_hash_that_can_be_kept_elsewhe
     assert_ne!(later.hash, check.hash);
 }
 
-#[tokio::test]
-async fn an_altered_chain_does_not_hold() {
+async fn an_altered_chain_does_not_hold(on: On) {
     for (sql, seq) in [
         ("UPDATE audit SET actor = 'somebody else' WHERE seq = 2", 2),
         ("UPDATE audit SET detail = '{\"x\":1}' WHERE seq = 3", 3),
@@ -54,11 +52,16 @@ async fn an_altered_chain_does_not_hold() {
         ),
         ("UPDATE audit SET key_version = 2 WHERE seq = 1", 1),
     ] {
-        let place = with_entries(5).await;
+        let place = with_entries(on, 5).await;
         place.meddle(sql).await;
         match verify(&place).await {
             Err(AuditBroken::At { seq: found, .. }) => assert_eq!(found, seq, "{sql}"),
             other => panic!("{sql}: {other:?}"),
         }
     }
+}
+
+on_both! {
+    an_untouched_chain_holds_and_grows_from_a_hash_that_can_be_kept_elsewhere,
+    an_altered_chain_does_not_hold,
 }

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
+use keyward_model::Plaintext;
 use keyward_store::*;
 
 use crate::world::*;
@@ -12,13 +13,17 @@ fn helper(test: &str, place: &Folder) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--ignored", "--nocapture", "--test-threads=1"]);
     command.env("KEYWARD_TEST_FOLDER", place.path()).stdout(Stdio::piped()).stderr(Stdio::null());
+    if let Some(database) = &place.database {
+        command.env("KEYWARD_TEST_STORE", database.url());
+    }
     command
 }
 
 /// The options that a helper was started with.
 fn given() -> StoreOptions {
     let data_dir = std::env::var_os("KEYWARD_TEST_FOLDER").expect("started by another test").into();
-    StoreOptions { data_dir, url: None, master_key_file: None }
+    let url = std::env::var("KEYWARD_TEST_STORE").ok().map(|url| Plaintext::new(&*url));
+    StoreOptions { data_dir, url, master_key_file: None }
 }
 
 /// Lines of a helper, until it ends.
@@ -36,9 +41,8 @@ async fn helper_holds_the_folder() {
     std::io::stdin().read_line(&mut line).unwrap();
 }
 
-#[tokio::test]
-async fn a_second_process_is_refused_until_the_first_ends_dur_006() {
-    let place = Folder::new();
+async fn a_second_process_is_refused_until_the_first_ends_dur_006(on: On) {
+    let place = Folder::new(on);
     let mut first = helper("crash::helper_holds_the_folder", &place).stdin(Stdio::piped()).spawn().unwrap();
     assert!(lines(&mut first).any(|line| line.contains("open")));
     let error = Store::open(place.options()).await.unwrap_err();
@@ -49,9 +53,8 @@ async fn a_second_process_is_refused_until_the_first_ends_dur_006() {
     place.open().await;
 }
 
-#[tokio::test]
-async fn a_second_store_in_the_same_process_is_refused_too() {
-    let place = Folder::new();
+async fn a_second_store_in_the_same_process_is_refused_too(on: On) {
+    let place = Folder::new(on);
     let store = place.open().await;
     assert!(matches!(Store::open(place.options()).await, Err(StoreError::Locked { .. })));
     store.close().await;
@@ -71,16 +74,15 @@ async fn helper_writes_until_killed() {
     }
 }
 
-#[tokio::test]
-async fn what_was_acknowledged_survives_kill_9_whole_audit_004() {
-    let place = Folder::new();
+async fn what_was_acknowledged_survives_kill_9_whole_audit_004(on: On) {
+    let place = Folder::new(on);
     // The store is made before, so that every killed helper is killed while it writes.
     place.open().await.close().await;
     let mut acknowledged = 0;
     let rounds = if std::env::var_os("KEYWARD_SOAK").is_some() { 200 } else { 6 };
     for round in 1..=rounds {
         // Each round writes objects of its own, so the accounts of a round are new ones.
-        let fresh = Folder::new();
+        let fresh = Folder::new(on);
         let place = if round == 1 { &place } else { &fresh };
         let mut child = helper("crash::helper_writes_until_killed", place).spawn().unwrap();
         let mut last = 0;
@@ -147,7 +149,7 @@ async fn helper_writes_to_a_disk_that_fails() {
 
 #[tokio::test]
 async fn after_an_input_output_error_no_write_is_taken_and_nothing_acknowledged_is_lost() {
-    let place = Folder::new();
+    let place = Folder::new(On::Sqlite);
     place.open().await.close().await;
     // No file may grow beyond this many blocks: writes fail with EFBIG, which SQLite reports as an I/O error.
     let helper = helper("crash::helper_writes_to_a_disk_that_fails", &place);
@@ -167,4 +169,10 @@ async fn after_an_input_output_error_no_write_is_taken_and_nothing_acknowledged_
     let mut reads = reader.reads();
     assert!(acknowledged > 0 && reads.revision().await.unwrap() >= acknowledged);
     assert!(reads.verify_audit().await.is_ok());
+}
+
+on_both! {
+    a_second_process_is_refused_until_the_first_ends_dur_006,
+    a_second_store_in_the_same_process_is_refused_too,
+    what_was_acknowledged_survives_kill_9_whole_audit_004,
 }

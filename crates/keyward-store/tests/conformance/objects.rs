@@ -15,9 +15,8 @@ fn stored(record: &Record) -> Record {
     }
 }
 
-#[tokio::test]
-async fn every_noun_round_trips_one_by_one_and_all_at_once() {
-    let place = Folder::new();
+async fn every_noun_round_trips_one_by_one_and_all_at_once(on: On) {
+    let place = Folder::new(on);
     let store = place.open().await;
     let records = everything(&store);
     assert_eq!(put(&store, &records).await, 1);
@@ -35,9 +34,8 @@ async fn every_noun_round_trips_one_by_one_and_all_at_once() {
     assert_eq!(loaded, expected);
 }
 
-#[tokio::test]
-async fn everything_is_there_after_a_restart() {
-    let place = Folder::new();
+async fn everything_is_there_after_a_restart(on: On) {
+    let place = Folder::new(on);
     let store = place.open().await;
     let records = everything(&store);
     put(&store, &records).await;
@@ -52,9 +50,8 @@ async fn everything_is_there_after_a_restart() {
     assert_eq!(store.reader().await.unwrap().reads().revision().await.unwrap(), 1);
 }
 
-#[tokio::test]
-async fn loading_reads_every_row_of_many_ranges_once() {
-    let place = Folder::new();
+async fn loading_reads_every_row_of_many_ranges_once(on: On) {
+    let place = Folder::new(on);
     let store = place.open().await;
     let account = account(1);
     let mut records = vec![Record::Account(account.clone())];
@@ -68,9 +65,8 @@ async fn loading_reads_every_row_of_many_ranges_once() {
     assert_eq!((ids.len(), loaded.len()), (records.len(), records.len()));
 }
 
-#[tokio::test]
-async fn a_row_that_cannot_be_believed_is_quarantined_and_the_rest_loads() {
-    let place = Folder::new();
+async fn a_row_that_cannot_be_believed_is_quarantined_and_the_rest_loads(on: On) {
+    let place = Folder::new(on);
     let store = place.open().await;
     let records = everything(&store);
     put(&store, &records).await;
@@ -89,9 +85,8 @@ async fn a_row_that_cannot_be_believed_is_quarantined_and_the_rest_loads() {
     assert!(bad.iter().all(|row| !row.id.is_empty() && !row.why.contains("canary")), "{bad:?}");
 }
 
-#[tokio::test]
-async fn an_object_keeps_its_age_and_gets_a_new_revision_when_it_changes() {
-    let place = Folder::new();
+async fn an_object_keeps_its_age_and_gets_a_new_revision_when_it_changes(on: On) {
+    let place = Folder::new(on);
     let store = place.open().await;
     let mut account = account(1);
     put(&store, &[Record::Account(account.clone())]).await;
@@ -105,9 +100,8 @@ async fn an_object_keeps_its_age_and_gets_a_new_revision_when_it_changes() {
     assert_eq!(found, Stored { object: account, revision: 2, created: at(1_000), changed: at(2_000) });
 }
 
-#[tokio::test]
-async fn what_must_be_unique_is_refused_by_the_store_itself() {
-    let place = Folder::new();
+async fn what_must_be_unique_is_refused_by_the_store_itself(on: On) {
+    let place = Folder::new(on);
     let store = place.open().await;
     let records = everything(&store);
     put(&store, &records).await;
@@ -129,9 +123,8 @@ async fn what_must_be_unique_is_refused_by_the_store_itself() {
     }
 }
 
-#[tokio::test]
-async fn what_is_referred_to_cannot_go() {
-    let place = Folder::new();
+async fn what_is_referred_to_cannot_go(on: On) {
+    let place = Folder::new(on);
     let store = place.open().await;
     let records = everything(&store);
     put(&store, &records).await;
@@ -158,9 +151,8 @@ async fn what_is_referred_to_cannot_go() {
     assert_eq!(load(&store).await.0, []);
 }
 
-#[tokio::test]
-async fn lists_turn_pages_by_age_and_filter_exactly() {
-    let place = Folder::new();
+async fn lists_turn_pages_by_age_and_filter_exactly(on: On) {
+    let place = Folder::new(on);
     let store = place.open().await;
     let (ours, theirs) = (account(1), account(2));
     let mut records = vec![Record::Account(ours.clone()), Record::Account(theirs.clone())];
@@ -196,9 +188,8 @@ async fn lists_turn_pages_by_age_and_filter_exactly() {
     }
 }
 
-#[tokio::test]
-async fn many_are_found_by_name_id_and_digest_at_once() {
-    let place = Folder::new();
+async fn many_are_found_by_name_id_and_digest_at_once(on: On) {
+    let place = Folder::new(on);
     let store = place.open().await;
     let account = account(1);
     let mut records = vec![Record::Account(account.clone())];
@@ -219,4 +210,16 @@ async fn many_are_found_by_name_id_and_digest_at_once() {
     let digest = store.digest("an-api-key-of-000042");
     let found = reads.credential_by_digest(&digest).await.unwrap().unwrap();
     assert_eq!(found.object.caller, CallerId::from_uuid(CallerKind::Consumer, uuid::Uuid::from_u128(1_042)));
+}
+
+on_both! {
+    every_noun_round_trips_one_by_one_and_all_at_once,
+    everything_is_there_after_a_restart,
+    loading_reads_every_row_of_many_ranges_once,
+    a_row_that_cannot_be_believed_is_quarantined_and_the_rest_loads,
+    an_object_keeps_its_age_and_gets_a_new_revision_when_it_changes,
+    what_must_be_unique_is_refused_by_the_store_itself,
+    what_is_referred_to_cannot_go,
+    lists_turn_pages_by_age_and_filter_exactly,
+    many_are_found_by_name_id_and_digest_at_once,
 }

@@ -11,9 +11,8 @@ async fn revision(store: &Store) -> u64 {
     store.reader().await.unwrap().reads().revision().await.unwrap()
 }
 
-#[tokio::test]
-async fn revisions_have_no_gap_under_concurrent_writers() {
-    let place = Folder::new();
+async fn revisions_have_no_gap_under_concurrent_writers(on: On) {
+    let place = Folder::new(on);
     let store = Arc::new(place.open().await);
     let writers = (0..8_u128).map(|writer| {
         let store = Arc::clone(&store);
@@ -52,9 +51,8 @@ async fn revisions_have_no_gap_under_concurrent_writers() {
     assert_eq!(changes.iter().map(|change| change.revision).collect::<Vec<_>>(), expected);
 }
 
-#[tokio::test]
-async fn a_change_that_fails_leaves_nothing_and_the_others_of_its_transaction_hold() {
-    let place = Folder::new();
+async fn a_change_that_fails_leaves_nothing_and_the_others_of_its_transaction_hold(on: On) {
+    let place = Folder::new(on);
     let store = place.open().await;
     let mut tx = store.write().await.unwrap();
     assert_eq!(put_in(&mut tx, &[Record::Account(account(1))]).await, 1);
@@ -74,9 +72,8 @@ async fn a_change_that_fails_leaves_nothing_and_the_others_of_its_transaction_ho
     assert_eq!(reads.verify_audit().await.unwrap().entries, 2);
 }
 
-#[tokio::test]
-async fn a_transaction_that_is_dropped_never_was() {
-    let place = Folder::new();
+async fn a_transaction_that_is_dropped_never_was(on: On) {
+    let place = Folder::new(on);
     let store = place.open().await;
     let mut tx = store.write().await.unwrap();
     put_in(&mut tx, &[Record::Account(account(1))]).await;
@@ -85,9 +82,8 @@ async fn a_transaction_that_is_dropped_never_was() {
     assert_eq!(revision(&store).await, 1);
 }
 
-#[tokio::test]
-async fn a_change_without_a_row_has_no_revision_but_its_audit_entry_stays() {
-    let place = Folder::new();
+async fn a_change_without_a_row_has_no_revision_but_its_audit_entry_stays(on: On) {
+    let place = Folder::new(on);
     let store = place.open().await;
     let mut tx = store.write().await.unwrap();
     tx.begin_change(at(1), "test").await.unwrap();
@@ -99,9 +95,8 @@ async fn a_change_without_a_row_has_no_revision_but_its_audit_entry_stays() {
     assert_eq!(reads.audit_after(0, 10).await.unwrap()[0].object, "shown");
 }
 
-#[tokio::test]
-async fn followers_get_whole_revisions_in_order() {
-    let place = Folder::new();
+async fn followers_get_whole_revisions_in_order(on: On) {
+    let place = Folder::new(on);
     let store = place.open().await;
     let records = everything(&store);
     put(&store, &records).await;
@@ -120,4 +115,12 @@ async fn followers_get_whole_revisions_in_order() {
     let second = reads.changes_since(1, 3).await.unwrap();
     assert_eq!(second, [Change { revision: 2, record: grant, gone: true }]);
     assert_eq!(reads.changes_since(2, 3).await.unwrap(), []);
+}
+
+on_both! {
+    revisions_have_no_gap_under_concurrent_writers,
+    a_change_that_fails_leaves_nothing_and_the_others_of_its_transaction_hold,
+    a_transaction_that_is_dropped_never_was,
+    a_change_without_a_row_has_no_revision_but_its_audit_entry_stays,
+    followers_get_whole_revisions_in_order,
 }

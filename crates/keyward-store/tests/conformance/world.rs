@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use keyward_model::*;
 use keyward_store::{AuditEntry, CredentialRecord, Record, Sealing, Store, StoreOptions, Touch, WriteTx};
+use keyward_testkit::postgres::{Database, Postgres};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -13,14 +14,23 @@ pub(crate) const APP_SECRET: &str = "canary-app-secret-0123456789";
 pub(crate) const SERVICE_SECRET: &str = "canary-service-secret-0123456789";
 pub(crate) const APP_CODE: &str = "canary-app-code-0123456789";
 
-/// A folder for a store, gone with the test.
+/// What a case runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum On {
+    Sqlite,
+    Postgres,
+}
+
+/// A data folder, gone with the test, and on PostgreSQL a database.
 pub(crate) struct Folder {
     root: TempDir,
+    pub(crate) database: Option<Database<'static>>,
 }
 
 impl Folder {
-    pub(crate) fn new() -> Self {
-        Self { root: tempfile::tempdir().unwrap() }
+    pub(crate) fn new(on: On) -> Self {
+        let database = (on == On::Postgres).then(|| Postgres::shared().database());
+        Self { root: tempfile::tempdir().unwrap(), database }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -28,7 +38,8 @@ impl Folder {
     }
 
     pub(crate) fn options(&self) -> StoreOptions {
-        StoreOptions { data_dir: self.path(), url: None, master_key_file: None }
+        let url = self.database.as_ref().map(|database| Plaintext::new(&*database.url()));
+        StoreOptions { data_dir: self.path(), url, master_key_file: None }
     }
 
     pub(crate) async fn open(&self) -> Store {
@@ -38,6 +49,11 @@ impl Folder {
     /// Changes the database behind the store's back, as a thief or a broken disk would.
     pub(crate) async fn meddle(&self, sql: &str) {
         use sqlx::{ConnectOptions, Connection, Executor};
+        if let Some(database) = &self.database {
+            // Its way of writing bytes.
+            database.sql(&sql.replace("x'00'", "'\\x00'"));
+            return;
+        }
         let options = sqlx::sqlite::SqliteConnectOptions::new()
             .filename(self.path().join("keyward.db"))
             .foreign_keys(false);

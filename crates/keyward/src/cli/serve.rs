@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use keyward_model::Name;
+use keyward_model::{Name, Plaintext};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -38,10 +38,11 @@ pub(crate) struct Serve {
     /// The gateway that this node belongs to.
     #[arg(long, value_name = "NAME", default_value = "default")]
     gateway: Name,
-    /// Not supported by this version: the store is in the data folder.
-    #[arg(long, value_name = "URL", hide = true)]
-    store: Option<String>,
-    /// The master key file; absent: `master.key` in the data folder, made on first start.
+    /// The PostgreSQL database that several nodes share (`postgres://USER:PASSWORD@HOST:PORT/DATABASE`); absent: the store is in
+    /// the data folder. Given as `KEYWARD_STORE`, its password is not seen in the list of processes.
+    #[arg(long, env = "KEYWARD_STORE", hide_env_values = true, value_name = "URL", value_parser = secret)]
+    store: Option<Plaintext>,
+    /// The master key file, the same on every node of a store; absent: `master.key` in the data folder, made on first start.
     #[arg(long, value_name = "FILE")]
     master_key: Option<PathBuf>,
     /// Where access records go; `-` for standard error; absent: `access.log` in the data folder.
@@ -77,6 +78,11 @@ pub(crate) struct Serve {
 fn address(text: &str) -> Result<SocketAddr, String> {
     let wrong = || format!("`{text}` is not HOST:PORT, like 127.0.0.1:8080");
     text.to_socket_addrs().map_err(|_| wrong())?.next().ok_or_else(wrong)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "what the command line calls")]
+fn secret(text: &str) -> Result<Plaintext, std::convert::Infallible> {
+    Ok(Plaintext::new(text))
 }
 
 impl Serve {
