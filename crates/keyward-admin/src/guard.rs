@@ -38,8 +38,8 @@ pub(crate) async fn guard(State(admin): State<Admin>, mut request: Request, next
     let id = RequestId(keyward_control::request_id());
     request.extensions_mut().insert(id.clone());
     let admitted = admit(&admin, &mut request).await;
-    let known = admitted.is_ok();
     let actor = request.extensions().get::<Actor>().cloned();
+    let known = actor.is_some();
     let path = request.uri().path().to_owned();
     let response = match admitted {
         Ok(()) => next.run(request).await,

@@ -1,7 +1,7 @@
 //! Errors to statuses: the one place on the admin plane.
 
 use axum::Json;
-use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use keyward_api::{FieldProblem, Mention, PROBLEM_JSON, Problem};
@@ -62,6 +62,7 @@ impl From<ControlError> for Refusal {
             tracing::error!(%error, "the store did not take or answer something");
         }
         let mut problem = Problem::invalid(status, error.code(), problems);
+        problem.retry_after_s = error.retry_after_s();
         problem.users = error.users().iter().map(mention).collect::<Vec<Mention>>();
         Self(Box::new(problem))
     }
@@ -81,10 +82,14 @@ impl IntoResponse for Refusal {
 pub(crate) fn finished(mut response: Response, revision: Option<u64>) -> Response {
     let Some(Refusal(mut problem)) = response.extensions_mut().remove::<Refusal>() else { return response };
     problem.revision = revision;
+    let retry_after_s = problem.retry_after_s;
     let mut finished = (response.status(), Json(problem)).into_response();
     let headers = finished.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(seconds) = retry_after_s {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
     if response.status() == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"keyward\""));
     }

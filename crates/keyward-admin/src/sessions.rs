@@ -6,7 +6,9 @@ use axum::extract::{ConnectInfo, State};
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, SET_COOKIE};
 use axum::http::{Extensions, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
-use keyward_api::{BootstrapAnswer, Done, PasswordChange, RoleHeld, SESSION_COOKIE, SignIn, WhoAmI};
+use keyward_api::{
+    BootstrapAnswer, Done, FieldProblem, PasswordChange, RoleHeld, SESSION_COOKIE, SignIn, WhoAmI,
+};
 use keyward_control::{Actor, NewSession};
 use keyward_model::{Name, Plaintext};
 use serde::de::DeserializeOwned;
@@ -139,9 +141,20 @@ fn who(admin: &Admin, actor: &Actor, signed: Option<&Signed>) -> WhoAmI {
 
 /// Reads a body whose parser's own message may quote a secret.
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
-    let mapping = body.trim_ascii_start().first() == Some(&b'{');
-    let read = mapping.then(|| serde_json::from_slice(body).ok()).flatten();
-    read.ok_or_else(|| {
-        Refusal::parameter("", "must be a mapping of the fields that this route names, each a text")
+    let wrong = |message: String| {
+        Refusal::invalid(vec![FieldProblem { line: 0, column: 0, path: String::new(), message }])
+    };
+    let usual = || "must be a mapping of the fields that this route names, each a text".to_owned();
+    // Derived readers would take a list for a mapping.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(wrong(usual()));
+    }
+    serde_json::from_slice(body).map_err(|error| {
+        let text = error.to_string();
+        let names_a_field = ["unknown field", "missing field", "duplicate field"];
+        match names_a_field.iter().any(|start| text.starts_with(start)) {
+            true => wrong(text.split(" at line ").next().unwrap_or_default().to_owned()),
+            false => wrong(usual()),
+        }
     })
 }

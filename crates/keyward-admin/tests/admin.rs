@@ -350,6 +350,12 @@ async fn existing(fixture: &Fixture, route: Route) -> String {
             return route
                 .fill([fixture.call("GET", "/v1/grants").await.body["items"][0]["id"].as_str().unwrap()]);
         }
+        "operator" | "operator_token" => {
+            let alice = json!({"name": "alice", "roles": [{"role": "owner"}]});
+            let _ = fixture.json("POST", "/v1/operators", alice).await;
+            "alice"
+        }
+        "session" => return route.path().to_owned(),
         other => panic!("{other} is new"),
     };
     route.fill([named, "RELEASE", "ann"]).replace("/members/RELEASE/", "/members/consumers/")

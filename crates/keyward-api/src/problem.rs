@@ -29,6 +29,9 @@ pub struct Problem {
     /// Who uses the thing that should go.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users: Vec<crate::Mention>,
+    /// When it may be tried again, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u64>,
     /// The revision that the answer rests on; absent for those who are not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
@@ -64,6 +67,7 @@ impl Problem {
             title: title.into(),
             problems: Vec::new(),
             users: Vec::new(),
+            retry_after_s: None,
             revision: None,
         }
     }

@@ -11,6 +11,7 @@ pub struct ControlError {
     kind: ErrorKind,
     problems: Vec<Problem>,
     users: Vec<User>,
+    retry_after_s: Option<u64>,
 }
 
 /// The kinds of refusal; each has one HTTP status.
@@ -124,6 +125,11 @@ impl ControlError {
         &self.problems
     }
 
+    /// When it may be tried again, in seconds, for [`ErrorKind::TooMany`].
+    pub fn retry_after_s(&self) -> Option<u64> {
+        self.retry_after_s
+    }
+
     /// Who uses the thing that should go, for [`ErrorKind::InUse`].
     pub fn users(&self) -> &[User] {
         &self.users
@@ -134,6 +140,11 @@ impl ControlError {
     /// An error about no part of what was given.
     pub(crate) fn new(kind: ErrorKind, code: &'static str, text: impl Into<String>) -> Self {
         Self::from(Problem::new(kind, code, Place::default(), text))
+    }
+
+    /// The same, to be tried again after so many seconds.
+    pub(crate) fn after_s(self, seconds: u64) -> Self {
+        Self { retry_after_s: Some(seconds), ..self }
     }
 
     pub(crate) fn set_kind(&mut self, kind: ErrorKind) {
@@ -167,7 +178,7 @@ impl ControlError {
 
 impl From<Problem> for ControlError {
     fn from(problem: Problem) -> Self {
-        Self { kind: problem.kind, problems: vec![problem], users: Vec::new() }
+        Self { kind: problem.kind, problems: vec![problem], users: Vec::new(), retry_after_s: None }
     }
 }
 
@@ -177,7 +188,7 @@ impl From<Vec<Problem>> for ControlError {
         let has = |kind| problems.iter().any(|problem| problem.kind == kind);
         let kind = [ErrorKind::StoreUnavailable, ErrorKind::Invalid].into_iter().find(|&kind| has(kind));
         let kind = kind.or(problems.first().map(|problem| problem.kind)).unwrap_or(ErrorKind::Invalid);
-        Self { kind, problems, users: Vec::new() }
+        Self { kind, problems, users: Vec::new(), retry_after_s: None }
     }
 }
 

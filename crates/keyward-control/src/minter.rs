@@ -225,9 +225,7 @@ fn checksum(text: &str) -> String {
 
 /// Has this text the form of a value that Keyward generated, checksum included? For scanners; proves nothing else.
 pub fn looks_generated(text: &str) -> bool {
-    let random = ["kw_key_", "kw_code_", "kw_secret_", "kw_admin_"]
-        .iter()
-        .find_map(|prefix| text.strip_prefix(prefix));
+    let random = PREFIXES.iter().find_map(|prefix| text.strip_prefix(prefix));
     let shaped = random.is_some_and(|random| {
         random.len() == RANDOM_CHARS + CHECKSUM_CHARS && random.bytes().all(|b| b.is_ascii_alphanumeric())
     });

@@ -84,7 +84,7 @@ impl Passwords {
 
 fn busy() -> ControlError {
     let text = "too many sign-ins are under way: try again in a moment";
-    ControlError::new(ErrorKind::TooMany, "sign_in_busy", text)
+    ControlError::new(ErrorKind::TooMany, "sign_in_busy", text).after_s(1)
 }
 
 /// The field's second recommended setting (OWASP): 19 MiB, two passes, one lane.

@@ -367,7 +367,8 @@ impl Attempts {
             Some(until) if until > now => {
                 let seconds = (until.as_millis() - now.as_millis() + 999) / 1_000;
                 let text = format!("too many attempts failed: try again in {seconds} s");
-                Err(ControlError::new(ErrorKind::TooMany, "sign_in_waits", text))
+                let error = ControlError::new(ErrorKind::TooMany, "sign_in_waits", text);
+                Err(error.after_s(u64::try_from(seconds).unwrap_or(1)))
             }
             _ => Ok(()),
         }

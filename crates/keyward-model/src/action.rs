@@ -98,6 +98,7 @@ pub fn permission(noun: &str, action: Action) -> Permission {
         ("account", Action::Create | Action::Delete)
             | ("gateway" | "node", Action::Create | Action::Change | Action::Delete)
             | ("audit", Action::Verify)
+            | ("metrics", _)
     );
     let roles = match (noun, action) {
         (_, Action::Reveal) => ADMINS,

@@ -40,3 +40,34 @@ fn the_page_of_reasons_is_fresh() {
 fn the_page_of_the_command_line_is_fresh() {
     is_fresh("docs/cli.md", &keyward::cli::reference());
 }
+
+#[test]
+fn the_table_of_roles_is_fresh() {
+    use keyward_model::{Role, permission};
+
+    let mut rows: Vec<(&str, &str, String)> = keyward_api::Route::ALL
+        .iter()
+        .filter(|route| route.about().access == keyward_api::Access::Operator)
+        .map(|route| {
+            let permission = permission(route.noun(), route.action());
+            let marks = Role::ALL.map(|role| if permission.roles.contains(&role) { "x" } else { "." });
+            let place = if permission.everywhere { "everywhere" } else { "account" };
+            (route.noun(), route.action().as_str(), format!("{}  {place}", marks.join("         ")))
+        })
+        .collect();
+    rows.sort();
+    rows.dedup();
+    let mut table = String::from(
+        "# Which role may do what, and whether the role must be held everywhere.\n\
+         # Made from crates/keyward-model/src/action.rs and the route table by `make docs`.\n\
+         # Sessions and operator tokens are one's own; of others they are the owners' to manage.\n\n",
+    );
+    table.push_str(&format!(
+        "{:<16} {:<10} {}\n",
+        "noun", "action", "owner     admin     developer auditor   viewer"
+    ));
+    for (noun, action, marks) in rows {
+        table.push_str(&format!("{noun:<16} {action:<10} {marks}\n"));
+    }
+    is_fresh("spec/admin-roles.txt", &table);
+}

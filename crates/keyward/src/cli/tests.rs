@@ -178,7 +178,7 @@ fn every_variable_that_an_option_reads_is_named_in_the_help() {
         .filter_map(|arg| arg.get_env())
         .map(|name| name.to_string_lossy().into_owned())
         .collect();
-    assert_eq!(read.len(), 3, "{read:?}");
+    assert!(read.len() >= 3, "{read:?}");
     for name in read {
         assert!(help.contains(&format!("  {name} ")), "{name}");
     }
