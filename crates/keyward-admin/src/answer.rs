@@ -204,6 +204,7 @@ pub(crate) fn credential(view: &CredentialView) -> Credential {
         origin: view.origin.as_str().to_owned(),
         revealable: view.revealable,
         created: view.created.to_string(),
+        lineage: view.lineage.as_ref().map(ToString::to_string),
         last_used: view.last_used.as_ref().map(ToString::to_string),
     }
 }
@@ -228,6 +229,7 @@ pub(crate) fn stored<T>(
         description,
         credentials: Vec::new(),
         state: None,
+        granted_by: None,
         has_password: None,
         revoked: None,
     }

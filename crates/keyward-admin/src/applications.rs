@@ -2,9 +2,9 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use keyward_api::{Described as _, Stored};
+use keyward_api::{Described as _, NewApplicationSpec, Stored};
 use keyward_control::ApplicationView;
-use keyward_model::{ApplicationSpec, KeyPairSpec, OpaqueSpec};
+use keyward_model::{KeyPairSpec, OpaqueSpec};
 
 use crate::Admin;
 use crate::answer::{Answered as _, One, credential, stored};
@@ -13,7 +13,7 @@ use crate::crud::crud;
 use crate::refusal::Refusal;
 use crate::request::{Asked, Description, JsonBody};
 
-crud!(applications, "applications", ApplicationSpec, shown);
+crud!(granted applications, "applications", NewApplicationSpec, application, shown);
 crud!(switch applications, shown);
 
 pub(crate) async fn list_key_pairs(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {

@@ -2,9 +2,9 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use keyward_api::{Described as _, Stored};
+use keyward_api::{Described as _, NewConsumerSpec, Stored};
 use keyward_control::ConsumerView;
-use keyward_model::{ConsumerSpec, JwtSpec, OpaqueSpec};
+use keyward_model::{JwtSpec, OpaqueSpec};
 
 use crate::Admin;
 use crate::answer::{Answered as _, One, credential, stored};
@@ -13,7 +13,7 @@ use crate::crud::crud;
 use crate::refusal::Refusal;
 use crate::request::{Asked, Description, JsonBody};
 
-crud!(consumers, "consumers", ConsumerSpec, shown);
+crud!(granted consumers, "consumers", NewConsumerSpec, consumer, shown);
 crud!(switch consumers, shown);
 
 pub(crate) async fn list_api_keys(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {

@@ -2,8 +2,8 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use keyward_api::{CredentialReset, FieldProblem, List, Revealed};
-use keyward_control::{Created, CredentialChange, CredentialView};
+use keyward_api::{CredentialReset, CredentialRotation, Done, FieldProblem, Leak, List, Revealed};
+use keyward_control::{Created, CredentialChange, CredentialView, Rotation};
 use keyward_model::{AppKey, CredentialId, ParseError, Plaintext, Revision, SignatureScheme, Timestamp};
 
 use crate::Admin;
@@ -98,6 +98,37 @@ fn unread(body: &[u8]) -> Refusal {
     let unknown = foreign.map(|name| format!("`{}` is not known here: ", name.escape_debug()));
     let message = unknown.unwrap_or_default() + "must be {} to have a value generated, or {\"value\": \"…\"}";
     wrong("", message)
+}
+
+/// Gives it a successor beside it.
+pub(crate) async fn rotate(
+    State(admin): State<Admin>,
+    asked: Asked,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Refusal> {
+    let CredentialRotation { overlap_s, value, app_key } = crate::sessions::read(&body)?;
+    check_match(&admin, &asked).await?;
+    let app_key = app_key.map(|text| text.parse()).transpose();
+    let rotation = Rotation {
+        overlap_s,
+        value: value.map(Plaintext::new),
+        app_key: app_key.map_err(|error| wrong("app_key", error))?,
+    };
+    Ok(added(asked.control(&admin).credentials().rotate(&asked.actor, id(&asked)?, rotation).await?))
+}
+
+/// Neither the answer nor its headers say whether the value was one.
+pub(crate) async fn report_leak(
+    State(admin): State<Admin>,
+    asked: Asked,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Refusal> {
+    let Leak { value, app_key } = crate::sessions::read(&body)?;
+    // What no AppKey can be goes with no pair.
+    let app_key = app_key.and_then(|text| text.parse().ok());
+    let control = asked.control(&admin);
+    control.credentials().report_leak(&asked.actor, Plaintext::new(value), app_key).await?;
+    Ok(json(control.revision(), &Done {}))
 }
 
 pub(crate) async fn reveal(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {

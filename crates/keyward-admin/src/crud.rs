@@ -54,12 +54,7 @@ fn first(problems: &[FieldProblem]) -> Problem {
 
 macro_rules! crud {
     ($nouns:ident, $plural:literal, $spec:ty, $show:expr) => {
-        pub(crate) async fn list(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
-            let filter = crate::listing::filter(&asked)?;
-            let revision = admin.control().revision();
-            let page = admin.control().$nouns().list(&asked.actor, filter).await?;
-            Ok(crate::answer::page(revision, page, $show))
-        }
+        crate::crud::crud!(known $nouns, $show);
 
         pub(crate) async fn create(
             State(admin): State<Admin>,
@@ -69,6 +64,29 @@ macro_rules! crud {
             let made = asked.control(&admin).$nouns().create(&asked.actor, spec).await?.shown($show);
             let location = format!("/v1/{}/{}", $plural, made.object.id);
             Ok(made.created(&location))
+        }
+    };
+    (granted $nouns:ident, $plural:literal, $new:ty, $field:ident, $show:expr) => {
+        crate::crud::crud!(known $nouns, $show);
+
+        pub(crate) async fn create(
+            State(admin): State<Admin>,
+            asked: Asked,
+            Description(new): Description<$new>,
+        ) -> Result<Response, Refusal> {
+            let control = asked.control(&admin);
+            let made = control.$nouns().create_granted(&asked.actor, new.$field, new.grants).await?;
+            let made = made.shown($show);
+            let location = format!("/v1/{}/{}", $plural, made.object.id);
+            Ok(made.created(&location))
+        }
+    };
+    (known $nouns:ident, $show:expr) => {
+        pub(crate) async fn list(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
+            let filter = crate::listing::filter(&asked)?;
+            let revision = admin.control().revision();
+            let page = asked.control(&admin).$nouns().list(&asked.actor, filter).await?;
+            Ok(crate::answer::page(revision, page, $show))
         }
 
         pub(crate) async fn show(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {

@@ -2,12 +2,12 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use keyward_api::{Described as _, Revoked, Stored};
+use keyward_api::{Described as _, GrantBatchSpec, GrantsGiven, Revoked, Stored};
 use keyward_control::{GrantFilter, GrantState, GrantView, ObjectRef};
 use keyward_model::{CallerId, CallerKind, GrantId, GrantSpec, Name, ValidityState};
 
 use crate::Admin;
-use crate::answer::{Answered as _, One, page, stored};
+use crate::answer::{Answered as _, One, json, page, stored, warning};
 use crate::listing;
 use crate::refusal::Refusal;
 use crate::request::{Asked, Description, JsonBody};
@@ -85,6 +85,21 @@ pub(crate) async fn create(
     let made = asked.control(&admin).grants().create(&asked.actor, spec).await?.shown(shown);
     let location = format!("/v1/grants/{}", made.object.id);
     Ok(made.created(&location))
+}
+
+/// Gives several on the same terms.
+pub(crate) async fn create_many(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Description(GrantBatchSpec(specs)): Description<GrantBatchSpec>,
+) -> Result<Response, Refusal> {
+    let given = asked.control(&admin).grants().create_many(&asked.actor, specs).await?;
+    let body = GrantsGiven {
+        revision: given.revision.number,
+        grants: given.object.into_iter().map(shown).collect(),
+        warnings: given.warnings.iter().map(warning).collect(),
+    };
+    Ok(json(given.revision, &body))
 }
 
 pub(crate) async fn show(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
@@ -168,5 +183,6 @@ fn shown(view: GrantView) -> Stored<keyward_api::Grant> {
         (None, ValidityState::Expired) => "expired",
     };
     stored.state = Some(state.to_owned());
+    stored.granted_by = Some(view.granted_by).filter(|actor| !actor.is_empty());
     stored
 }

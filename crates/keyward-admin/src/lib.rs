@@ -9,6 +9,7 @@ mod answer;
 mod apis;
 mod applications;
 mod audit;
+mod callers;
 mod consumers;
 mod contract;
 mod credentials;

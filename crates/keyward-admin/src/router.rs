@@ -9,8 +9,8 @@ use axum::{Extension, Router};
 use keyward_api::Route;
 
 use crate::{
-    Admin, accounts, apis, applications, audit, consumers, contract, credentials, explain, gateways, grants,
-    groups, guard, health, operators, refusal, services, sessions, world,
+    Admin, accounts, apis, applications, audit, callers, consumers, contract, credentials, explain, gateways,
+    grants, groups, guard, health, operators, refusal, services, sessions, world,
 };
 
 /// Everything that the admin address answers.
@@ -137,6 +137,8 @@ fn handler(route: Route) -> MethodRouter<Admin> {
         Route::ShowJwt => get(consumers::show_jwt),
         Route::SetJwt => put(consumers::set_jwt),
 
+        Route::LookUpCaller => get(callers::look_up),
+
         Route::FindCredential => get(credentials::find),
         Route::ShowCredential => get(credentials::show),
         Route::ChangeCredential => patch(credentials::change),
@@ -144,6 +146,8 @@ fn handler(route: Route) -> MethodRouter<Admin> {
         Route::EnableCredential => post(credentials::enable),
         Route::DisableCredential => post(credentials::disable),
         Route::ResetCredential => post(credentials::reset),
+        Route::RotateCredential => post(credentials::rotate),
+        Route::ReportLeak => post(credentials::report_leak),
         Route::RevealCredential => post(credentials::reveal),
 
         Route::ListGroups => get(groups::list),
@@ -158,6 +162,7 @@ fn handler(route: Route) -> MethodRouter<Admin> {
 
         Route::ListGrants => get(grants::list),
         Route::CreateGrant => post(grants::create),
+        Route::CreateGrants => post(grants::create_many),
         Route::ShowGrant => get(grants::show),
         Route::ChangeGrant => patch(grants::change),
         Route::RevokeGrant => post(grants::revoke),

@@ -140,7 +140,7 @@ fn who(admin: &Admin, actor: &Actor, signed: Option<&Signed>) -> WhoAmI {
 }
 
 /// Reads a body whose parser's own message may quote a secret.
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     let wrong = |message: String| {
         Refusal::invalid(vec![FieldProblem { line: 0, column: 0, path: String::new(), message }])
     };

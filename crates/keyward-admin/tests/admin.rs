@@ -355,7 +355,7 @@ async fn existing(fixture: &Fixture, route: Route) -> String {
             let _ = fixture.json("POST", "/v1/operators", alice).await;
             "alice"
         }
-        "session" => return route.path().to_owned(),
+        "session" | "leak" => return route.path().to_owned(),
         other => panic!("{other} is new"),
     };
     route.fill([named, "RELEASE", "ann"]).replace("/members/RELEASE/", "/members/consumers/")

@@ -32,6 +32,9 @@ pub struct Stored<T> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<form::GrantState>")]
     pub state: Option<String>,
+    /// Of a grant: who gave it, as the audit names actors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub granted_by: Option<String>,
     /// Of an operator: can it sign in by password?
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub has_password: Option<bool>,
@@ -90,6 +93,10 @@ pub struct Credential {
     /// When it was made.
     #[schemars(with = "form::Moment")]
     pub created: String,
+    /// The first credential of the line of rotations that it belongs to; absent: it was never rotated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Id>")]
+    pub lineage: Option<String>,
     /// When a request was last proven by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<form::Moment>")]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::credentials::{self, GivenOpaque, KeyPair, Opaque};
 use crate::forms as form;
-use crate::read::{Item, Shape, flag, parse};
+use crate::read::{Fields, Item, Shape, flag, parse};
 use crate::text::{self, DESCRIPTION_MAX};
 
 /// An application, as a world file and the admin API describe it.
@@ -51,9 +51,29 @@ const SHAPE: Shape = Shape {
     later: &[],
 };
 
+/// With its first grants beside it.
+pub(crate) const NEW: Shape = Shape {
+    noun: "an application",
+    allowed: &[
+        "account",
+        "name",
+        "description",
+        "enabled",
+        "tags",
+        "extension",
+        "key_pairs",
+        "app_codes",
+        "grants",
+    ],
+    later: &[],
+};
+
 pub(crate) fn read(item: &Item<'_>) -> Option<ApplicationSpec> {
-    let fields = item.fields(&SHAPE)?;
-    let account = text::account(&fields);
+    read_fields(&item.fields(&SHAPE)?)
+}
+
+pub(crate) fn read_fields(fields: &Fields<'_>) -> Option<ApplicationSpec> {
+    let account = text::account(fields);
     let name = fields.required("name", parse);
     let description = fields.or("description", String::new(), |item| item.prose(DESCRIPTION_MAX));
     let enabled = fields.or("enabled", true, flag);

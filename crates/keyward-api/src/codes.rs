@@ -41,6 +41,7 @@ codes! {
     "clock_skew": "The tolerance on times is too large";
     "conflict": "Another object has what this one claims";
     "contradiction": "The store holds what this would contradict";
+    "credential_ended": "The credential has ended already";
     "csrf_missing": "A session's write lacks `X-Keyward-Csrf`";
     "data_folder_unusable": "The data folder cannot be used";
     "default_key_pair": "The default key pair of an application cannot be deleted";
@@ -59,6 +60,7 @@ codes! {
     "grant_fixed": "Of a grant only validity and description can be changed";
     "grant_revoked": "The grant was revoked, which is final";
     "grantee_unknown": "There is no such application, consumer or group";
+    "grants_count": "Too many grants at once, or none";
     "header_reserved": "The header is owned by the transport or the gateway";
     "host_not_allowed": "The request names a host that this admin server is not";
     "identity_claim_malformed": "The identity claim is not one";
@@ -68,6 +70,7 @@ codes! {
     "in_use": "It cannot go while others use it; `users` names them";
     "internal": "Something failed that is not the caller's fault; the node's log says what";
     "invalid": "The description is wrong; `problems` names every part that is";
+    "jwt_not_rotated": "A key set holds several keys by itself";
     "jwt_unknown": "The consumer has no JWT";
     "key_pairs_empty": "An application has at least its default key pair";
     "last_owner": "Nobody would own everything any more";
@@ -83,6 +86,7 @@ codes! {
     "name_like_id": "The name has the form of an id";
     "name_malformed": "The name is not one";
     "name_taken": "Another object of the account and noun has this name";
+    "no_app_key": "Only key pairs have an AppKey";
     "no_scheme": "Only key pairs have a scheme";
     "not_dry": "This cannot be tried without being done";
     "not_found": "There is no such object";
@@ -93,6 +97,7 @@ codes! {
     "operator_unknown": "A valid operator token is needed";
     "origin_not_allowed": "The write comes from a page of another site";
     "outcome_unknown": "It is not known whether the change holds; look before you try again";
+    "overlap_malformed": "The overlap is too long";
     "parameter_invalid": "A parameter of the path, the query or the head is wrong; `problems` names it";
     "parameter_malformed": "The name of a query parameter is not one";
     "password_malformed": "The password is too short or too long";

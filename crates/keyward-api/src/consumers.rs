@@ -12,7 +12,7 @@ use crate::applications::read_tags;
 use crate::credentials::{self, GivenOpaque, Opaque};
 use crate::forms as form;
 use crate::jwt::{self, Jwt};
-use crate::read::{Item, Shape, flag, parse};
+use crate::read::{Fields, Item, Shape, flag, parse};
 use crate::text::{self, DESCRIPTION_MAX};
 
 /// A consumer, as a world file and the admin API describe it.
@@ -95,9 +95,19 @@ const API_KEY: Shape = Shape { noun: "the api_key of a consumer", allowed: &["so
 
 const SOURCE: Shape = Shape { noun: "a source of keys", allowed: &["header", "query"], later: &[] };
 
+/// With its first grants beside it.
+pub(crate) const NEW: Shape = Shape {
+    noun: "a consumer",
+    allowed: &["account", "name", "description", "enabled", "tags", "api_key", "jwt", "grants"],
+    later: &[],
+};
+
 pub(crate) fn read(item: &Item<'_>) -> Option<ConsumerSpec> {
-    let fields = item.fields(&SHAPE)?;
-    let account = text::account(&fields);
+    read_fields(&item.fields(&SHAPE)?)
+}
+
+pub(crate) fn read_fields(fields: &Fields<'_>) -> Option<ConsumerSpec> {
+    let account = text::account(fields);
     let name = fields.required("name", parse);
     let description = fields.or("description", String::new(), |item| item.prose(DESCRIPTION_MAX));
     let enabled = fields.or("enabled", true, flag);

@@ -73,6 +73,45 @@ pub struct CredentialReset {
     pub value: Option<String>,
 }
 
+/// How a credential gets a successor.
+#[derive(Clone, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CredentialRotation {
+    /// How long the old one goes on, in seconds; 0: it ends at once.
+    #[schemars(range(max = 31_622_400))]
+    pub overlap_s: u64,
+    /// The new AppSecret, AppCode or API key, taken literally; absent: generated.
+    pub value: Option<String>,
+    /// The new AppKey of a key pair; absent: generated.
+    #[schemars(with = "Option<form::AppKey>")]
+    pub app_key: Option<String>,
+}
+
+/// A value that leaked.
+#[derive(Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Leak {
+    /// The API key, AppCode, AppSecret or operator token.
+    #[schemars(length(min = 1, max = 8_192))]
+    pub value: String,
+    /// Of an AppSecret: the AppKey it goes with.
+    #[serde(default)]
+    #[schemars(with = "Option<form::AppKey>")]
+    pub app_key: Option<String>,
+}
+
+impl std::fmt::Debug for CredentialRotation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CredentialRotation").field("overlap_s", &self.overlap_s).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Leak {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Leak").finish_non_exhaustive()
+    }
+}
+
 impl std::fmt::Debug for CredentialReset {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CredentialReset").finish_non_exhaustive()

@@ -52,6 +52,86 @@ pub struct Grant {
     pub description: String,
 }
 
+/// Several grants on the same terms: every grantee may call every API, 100 grants at most.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+pub struct GrantBatch {
+    /// The APIs' account.
+    #[schemars(default = "text::default_account", with = "form::Name")]
+    pub account: String,
+    /// Who may call.
+    #[schemars(with = "form::Many<Grantee, BATCH_MAX>")]
+    pub to: Vec<Grantee>,
+    /// Names of the APIs.
+    #[schemars(with = "form::Many<form::Name, BATCH_MAX>")]
+    pub apis: Vec<String>,
+    /// On which terms.
+    #[serde(flatten)]
+    pub terms: GrantTerms,
+}
+
+/// What a grant says besides who and what.
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+pub struct GrantTerms {
+    /// On which stages; absent: every stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Many<form::Stage, { usize::MAX }>>")]
+    pub stages: Option<Vec<String>>,
+    /// Names of gateways; absent: every gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Many<form::Name, { usize::MAX }>>")]
+    pub gateways: Option<Vec<String>>,
+    /// Which operations; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Many<OperationName, { usize::MAX }>>")]
+    pub operations: Option<Vec<OperationName>>,
+    /// First moment in which it holds; absent: no lower bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Moment>")]
+    pub valid_from: Option<String>,
+    /// First moment in which it no longer holds; absent: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Moment>")]
+    pub valid_until: Option<String>,
+    /// For people.
+    #[serde(default)]
+    #[schemars(default, with = "form::Prose")]
+    pub description: String,
+}
+
+/// A grant to what is being made.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+pub struct FirstGrant {
+    /// The API's account; absent: that of what is being made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Name>")]
+    pub account: Option<String>,
+    /// Name of the API.
+    #[schemars(with = "form::Name")]
+    pub api: String,
+    /// On which terms.
+    #[serde(flatten)]
+    pub terms: GrantTerms,
+}
+
+/// Grants that were given together, and those that existed already.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+pub struct GrantsGiven {
+    /// The revision from which they hold.
+    pub revision: u64,
+    /// Each as it is now.
+    pub grants: Vec<crate::Stored<Grant>>,
+    /// What is allowed but unwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<crate::Warning>,
+}
+
+/// Grants that are described together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantBatchSpec(pub Vec<GrantSpec>);
+
+/// Most grants that are given together.
+const BATCH_MAX: usize = 100;
+
 /// Who a grant is for. Exactly one of the first five is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grantee {
@@ -107,6 +187,37 @@ const SHAPE: Shape = Shape {
     later: &[],
 };
 
+const BATCH: Shape = Shape {
+    noun: "a batch of grants",
+    allowed: &[
+        "account",
+        "to",
+        "apis",
+        "stages",
+        "gateways",
+        "operations",
+        "valid_from",
+        "valid_until",
+        "description",
+    ],
+    later: &[],
+};
+
+const FIRST: Shape = Shape {
+    noun: "a first grant",
+    allowed: &[
+        "account",
+        "api",
+        "stages",
+        "gateways",
+        "operations",
+        "valid_from",
+        "valid_until",
+        "description",
+    ],
+    later: &[],
+};
+
 const GRANTEE: Shape = Shape {
     noun: "the grantee",
     allowed: &["application", "consumer", "group", "application_id", "consumer_id", "account"],
@@ -118,22 +229,76 @@ pub(crate) fn read(item: &Item<'_>) -> Option<GrantSpec> {
     let account = text::account(&fields);
     let to = fields.required("to", |item| read_grantee(item, account.as_ref()));
     let api = fields.required("api", parse);
-    let stages = fields.or("stages", StageSet::ALL, read_stages);
-    let gateways = fields.optional("gateways", |item| not_empty(item, "gateway", item.list(parse)?));
-    let operations =
-        fields.optional("operations", |item| not_empty(item, "operation", item.list(operations::read)?));
-    let validity = read_validity(&fields);
-    let description = fields.or("description", String::new(), |item| item.prose(DESCRIPTION_MAX));
-    Some(GrantSpec {
-        account: account?,
-        to: to?,
-        api: api?,
-        stages: stages?,
-        gateways: gateways?,
-        operations: operations?,
-        validity: validity?,
-        description: description?,
-    })
+    let terms = Terms::read(&fields);
+    Some(terms?.grant(account?, to?, api?))
+}
+
+/// What a grant says besides who and what.
+#[derive(Clone)]
+struct Terms {
+    stages: StageSet,
+    gateways: Option<Vec<Name>>,
+    operations: Option<Vec<keyward_model::Operation>>,
+    validity: Validity,
+    description: String,
+}
+
+impl Terms {
+    fn read(fields: &Fields<'_>) -> Option<Self> {
+        let stages = fields.or("stages", StageSet::ALL, read_stages);
+        let gateways = fields.optional("gateways", |item| not_empty(item, "gateway", item.list(parse)?));
+        let operations =
+            fields.optional("operations", |item| not_empty(item, "operation", item.list(operations::read)?));
+        let validity = read_validity(fields);
+        let description = fields.or("description", String::new(), |item| item.prose(DESCRIPTION_MAX));
+        Some(Self {
+            stages: stages?,
+            gateways: gateways?,
+            operations: operations?,
+            validity: validity?,
+            description: description?,
+        })
+    }
+
+    fn grant(self, account: Name, to: GranteeSpec, api: Name) -> GrantSpec {
+        let Self { stages, gateways, operations, validity, description } = self;
+        GrantSpec { account, to, api, stages, gateways, operations, validity, description }
+    }
+}
+
+/// Every grantee may call every API: as one of many, or many of one.
+pub(crate) fn read_batch(item: &Item<'_>) -> Option<GrantBatchSpec> {
+    let fields = item.fields(&BATCH)?;
+    let account = text::account(&fields);
+    let to = fields.required("to", |item| {
+        not_empty(item, "grantee", item.list(|item| read_grantee(item, account.as_ref()))?)
+    });
+    let apis = fields.required("apis", |item| not_empty(item, "API", item.list(parse::<Name>)?));
+    let terms = Terms::read(&fields);
+    let (account, to, apis, terms) = (account?, to?, apis?, terms?);
+    if to.len().saturating_mul(apis.len()) > BATCH_MAX {
+        return item.wrong(format_args!("makes more than {BATCH_MAX} grants; give them in several requests"));
+    }
+    let grants = to.iter().flat_map(|to| {
+        let (account, terms) = (&account, &terms);
+        apis.iter().map(move |api| terms.clone().grant(account.clone(), to.clone(), api.clone()))
+    });
+    Some(GrantBatchSpec(grants.collect()))
+}
+
+/// The first grants of an application or consumer that is being made.
+pub(crate) fn read_first(fields: &Fields<'_>, to: Option<&GranteeSpec>) -> Option<Vec<GrantSpec>> {
+    let read = |item: &Item<'_>| {
+        let fields = item.fields(&FIRST)?;
+        let account = match (fields.has("account"), to) {
+            (false, Some(GranteeSpec::Named(_, named))) => Some(named.account.clone()),
+            _ => text::account(&fields),
+        };
+        let api = fields.required("api", parse);
+        let terms = Terms::read(&fields);
+        Some(terms?.grant(account?, to?.clone(), api?))
+    };
+    fields.or("grants", Vec::new(), |item| item.list(read))
 }
 
 /// An empty list would read as "none" to one person and as "all" to the next.
@@ -200,6 +365,34 @@ fn a_kind(kind: CallerKind) -> &'static str {
     match kind {
         CallerKind::Application => "an application",
         CallerKind::Consumer => "a consumer",
+    }
+}
+
+impl From<&GrantBatchSpec> for GrantBatch {
+    /// As far as the grants of a batch agree, which they do where they were read from one.
+    fn from(GrantBatchSpec(grants): &GrantBatchSpec) -> Self {
+        let mut shown = grants.iter().map(Grant::from);
+        let first = shown.next();
+        let mut to: Vec<Grantee> = Vec::new();
+        let mut apis: Vec<String> = Vec::new();
+        for grant in first.iter().cloned().chain(shown) {
+            if !to.contains(&grant.to) {
+                to.push(grant.to);
+            }
+            if !apis.contains(&grant.api) {
+                apis.push(grant.api);
+            }
+        }
+        let account = first.as_ref().map(|grant| grant.account.clone()).unwrap_or_default();
+        let terms = first.map_or_else(GrantTerms::default, |grant| GrantTerms {
+            stages: grant.stages,
+            gateways: grant.gateways,
+            operations: grant.operations,
+            valid_from: grant.valid_from,
+            valid_until: grant.valid_until,
+            description: grant.description,
+        });
+        Self { account, to, apis, terms }
     }
 }
 

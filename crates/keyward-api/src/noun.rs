@@ -11,8 +11,8 @@ use crate::document::Node;
 use crate::dollar::Dollars;
 use crate::read::{Item, Reader};
 use crate::{
-    FieldProblem, accounts, apis, applications, consumers, credentials, gateways, grants, groups, jwt,
-    operators, services,
+    FieldProblem, GrantBatchSpec, NewApplicationSpec, NewConsumerSpec, accounts, apis, applications, callers,
+    consumers, credentials, gateways, grants, groups, jwt, operators, services,
 };
 
 /// A `*Spec` of the model that has a description: a DTO with the field names of the world file.
@@ -103,5 +103,8 @@ described! {
     JwtSpec => jwt::Jwt, jwt::read, "{}";
     OperatorSpec => operators::Operator, operators::read, r#"{"name":"a"}"#;
     OperatorTokenSpec => operators::OperatorToken, operators::read_token, r#"{"name":"a"}"#;
+    GrantBatchSpec => grants::GrantBatch, grants::read_batch, r#"{"to":[{"group":"a"}],"apis":["a"]}"#;
+    NewApplicationSpec => callers::NewApplication, callers::read_application, r#"{"name":"a"}"#;
+    NewConsumerSpec => callers::NewConsumer, callers::read_consumer, r#"{"name":"a"}"#;
     MemberSpec => groups::Member, groups::read_member, r#"{"consumer":"a"}"#;
 }

@@ -13,12 +13,13 @@ use parameter::{
 };
 
 use crate::consumers::Consumer;
-use crate::credentials::{CredentialChange, CredentialReset, GivenOpaque, KeyPair};
+use crate::credentials::{CredentialChange, CredentialReset, CredentialRotation, GivenOpaque, KeyPair, Leak};
 use crate::groups::GivenMember;
 use crate::{
     Account, Answer, Api, Application, Applied, AuditCheck, AuditEntry, BootstrapAnswer, Credential, Deleted,
-    Done, Explanation, Gateway, Grant, Group, Jwt, Operator, OperatorToken, PasswordChange, Revealed,
-    Revoked, Service, SignIn, StageBinding, Stored, StoredToken, WhoAmI, WhoCan,
+    Done, Explanation, ForeignCaller, Gateway, Grant, GrantBatch, GrantsGiven, Group, Jwt, NewApplication,
+    NewConsumer, Operator, OperatorToken, PasswordChange, Revealed, Revoked, Service, SignIn, StageBinding,
+    Stored, StoredToken, WhoAmI, WhoCan,
 };
 
 pub use keyward_model::Action;
@@ -248,9 +249,9 @@ routes! {
 
     /// List applications, oldest first.
     ListApplications = Get "/v1/applications", "application" List: list::<Stored<Application>>(TAGGED);
-    /// Make an application.
+    /// Make an application, also with its first grants: all of it or nothing.
     CreateApplication = Post "/v1/applications", "application" Create:
-        made::<Stored<Application>>(NONE).takes::<Application>(r#"{"name": "shop", "tags": {"team": "web"}}"#);
+        made::<Stored<Application>>(NONE).takes::<NewApplication>(r#"{"name": "shop", "tags": {"team": "web"}, "grants": [{"api": "orders"}]}"#);
     /// Show an application.
     ShowApplication = Get "/v1/applications/{id}", "application" Show: one::<Stored<Application>>(ONE);
     /// Change an application: only what is sent changes.
@@ -278,9 +279,9 @@ routes! {
 
     /// List consumers, oldest first.
     ListConsumers = Get "/v1/consumers", "consumer" List: list::<Stored<Consumer>>(TAGGED);
-    /// Make a consumer.
+    /// Make a consumer, also with its first grants: all of it or nothing.
     CreateConsumer = Post "/v1/consumers", "consumer" Create:
-        made::<Stored<Consumer>>(NONE).takes::<Consumer>(r#"{"name": "analytics", "api_key": {"sources": ["bearer"]}}"#);
+        made::<Stored<Consumer>>(NONE).takes::<NewConsumer>(r#"{"name": "analytics", "api_key": {"sources": ["bearer"]}, "grants": [{"api": "orders"}]}"#);
     /// Show a consumer.
     ShowConsumer = Get "/v1/consumers/{id}", "consumer" Show: one::<Stored<Consumer>>(ONE);
     /// Change a consumer: only what is sent changes.
@@ -305,6 +306,9 @@ routes! {
     SetJwt = Put "/v1/consumers/{id}/jwt", "jwt" Create:
         one::<Credential>(ONE).takes::<Jwt>(r#"{"symmetric": true, "issuer": "https://issuer.example"}"#).if_match();
 
+    /// Look a caller of any account up by its exact id: its name is all there is to see.
+    LookUpCaller = Get "/v1/callers/{id}", "caller" Show: plain::<Answer<ForeignCaller>>(NONE);
+
     /// Find the key pair with this AppKey.
     FindCredential = Get "/v1/credentials", "credential" List: list::<Credential>(FIND);
     /// Show a credential, without its value.
@@ -324,6 +328,11 @@ routes! {
     /// Give a credential a new value; the old one proves nothing any more.
     ResetCredential = Post "/v1/credentials/{id}/reset", "credential" Reset:
         one::<Credential>(NONE).by_id("crd_").takes::<CredentialReset>("{}").if_match();
+    /// Give a credential a successor beside it; the old one goes on for the overlap.
+    RotateCredential = Post "/v1/credentials/{id}/rotate", "credential" Rotate:
+        made::<Credential>(NONE).by_id("crd_").takes::<CredentialRotation>(r#"{"overlap_s": 604800}"#).if_match();
+    /// Present a value that leaked: if it is one, it proves nothing any more. The answer does not say whether it was.
+    ReportLeak = Post "/v1/leaks", "leak" Report: plain::<Done>(NONE).takes::<Leak>(r#"{"value": "kw_key_…"}"#);
     /// Show a credential's value again; the audit trail says so.
     RevealCredential = Post "/v1/credentials/{id}/reveal", "credential" Reveal:
         plain::<Answer<Revealed>>(NONE).by_id("crd_");
@@ -356,6 +365,9 @@ routes! {
     /// Let a caller or group call an API.
     CreateGrant = Post "/v1/grants", "grant" Create:
         made::<Stored<Grant>>(NONE).takes::<Grant>(r#"{"to": {"application": "shop"}, "api": "orders", "stages": ["RELEASE"]}"#);
+    /// Give several grants on the same terms, 100 at most: all of them or none.
+    CreateGrants = Post "/v1/grants/batch", "grant" Create:
+        plain::<GrantsGiven>(NONE).takes::<GrantBatch>(r#"{"to": [{"application": "shop"}, {"consumer": "analytics"}], "apis": ["orders"], "stages": ["RELEASE"]}"#);
     /// Show a grant.
     ShowGrant = Get "/v1/grants/{id}", "grant" Show: one::<Stored<Grant>>(NONE).by_id("grt_");
     /// Change when a grant holds, or its description; for anything else revoke it and give another.

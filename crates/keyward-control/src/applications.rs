@@ -1,8 +1,8 @@
 //! Applications: what can be done with them.
 
 use keyward_model::{
-    AccountId, ApplicationSpec, Caller, CallerId, CallerKind, KeyPairSpec, Name, Noun, OpaqueSpec, Qualified,
-    Timestamp, World,
+    AccountId, ApplicationSpec, Caller, CallerId, CallerKind, GrantSpec, KeyPairSpec, Name, Noun, OpaqueSpec,
+    Qualified, Timestamp, World,
 };
 use keyward_store::{ListPage, RecordId, Stored};
 
@@ -52,6 +52,19 @@ impl Applications<'_> {
         spec: ApplicationSpec,
     ) -> Result<Created<ApplicationView>, ControlError> {
         object::create::<ApplicationObject>(self.control, actor, spec).await
+    }
+
+    /// Makes one together with its first grants: all of it or nothing.
+    ///
+    /// # Errors
+    /// As making the one and giving the others.
+    pub async fn create_granted(
+        &self,
+        actor: &Actor,
+        spec: ApplicationSpec,
+        grants: Vec<GrantSpec>,
+    ) -> Result<Created<ApplicationView>, ControlError> {
+        object::create_granted::<ApplicationObject>(self.control, actor, spec, grants).await
     }
 
     /// Shows one.

@@ -1,8 +1,8 @@
 //! Consumers: what can be done with them.
 
 use keyward_model::{
-    AccountId, ApiKeySpec, Caller, CallerId, CallerKind, ConsumerSpec, JwtSpec, KeySource, Name, Noun,
-    OpaqueSpec, Qualified, Timestamp, World,
+    AccountId, ApiKeySpec, Caller, CallerId, CallerKind, ConsumerSpec, GrantSpec, JwtSpec, KeySource, Name,
+    Noun, OpaqueSpec, Qualified, Timestamp, World,
 };
 use keyward_store::{ListPage, RecordId, Stored};
 
@@ -52,6 +52,19 @@ impl Consumers<'_> {
         spec: ConsumerSpec,
     ) -> Result<Created<ConsumerView>, ControlError> {
         object::create::<ConsumerObject>(self.control, actor, spec).await
+    }
+
+    /// Makes one together with its first grants: all of it or nothing.
+    ///
+    /// # Errors
+    /// As making the one and giving the others.
+    pub async fn create_granted(
+        &self,
+        actor: &Actor,
+        spec: ConsumerSpec,
+        grants: Vec<GrantSpec>,
+    ) -> Result<Created<ConsumerView>, ControlError> {
+        object::create_granted::<ConsumerObject>(self.control, actor, spec, grants).await
     }
 
     /// Shows one.

@@ -16,9 +16,9 @@ use crate::sessions::Attempts;
 use crate::shared::Shared;
 use crate::writer::{Work, Writes};
 use crate::{
-    Accounts, Actor, Apis, Applications, Applied, ApplyOptions, Audit, Clock, Consumers, ControlError,
-    Credentials, ErrorKind, Gateways, Grants, Groups, Minter, Operators, Random, Services, Sessions, load,
-    writer,
+    Accounts, Actor, Apis, Applications, Applied, ApplyOptions, Audit, Callers, Clock, Consumers,
+    ControlError, Credentials, ErrorKind, Gateways, Grants, Groups, Minter, Operators, Random, Services,
+    Sessions, load, writer,
 };
 
 /// How a node's control is set up.
@@ -221,6 +221,11 @@ impl Control {
     /// What can be done with groups.
     pub fn groups(&self) -> Groups<'_> {
         Groups { control: self }
+    }
+
+    /// What can be asked about callers of any account.
+    pub fn callers(&self) -> Callers<'_> {
+        Callers { control: self }
     }
 
     /// What can be done with the audit.

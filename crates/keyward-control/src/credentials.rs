@@ -50,6 +50,8 @@ pub struct CredentialView {
     pub created: Timestamp,
     /// When a request was last proven by it.
     pub last_used: Option<Timestamp>,
+    /// The first credential of the line of rotations that it belongs to; absent: it was never rotated.
+    pub lineage: Option<CredentialId>,
     /// Its own last revision.
     pub revision: u64,
 }
@@ -358,7 +360,10 @@ async fn only_jwt(job: &mut Job<'_>, caller: CallerId) -> Result<CredentialId, C
     jwt.map(|found| found.object.id).ok_or_else(|| ControlError::not_found("credential of", caller))
 }
 
-async fn stored(gather: &mut Gather<'_>, id: CredentialId) -> Result<Stored<CredentialRow>, ControlError> {
+pub(crate) async fn stored(
+    gather: &mut Gather<'_>,
+    id: CredentialId,
+) -> Result<Stored<CredentialRow>, ControlError> {
     let found = gather.reads.credential(id).await?;
     let found = found.filter(|found| gather.sees(Some(found.object.account)));
     found.ok_or_else(|| ControlError::not_found("credential", format!("`{id}`")))
@@ -375,27 +380,31 @@ async fn view(
 }
 
 /// Shows it as it is now, within the write.
-async fn now(job: &mut Job<'_>, id: CredentialId) -> Result<CredentialView, ControlError> {
+pub(crate) async fn now(job: &mut Job<'_>, id: CredentialId) -> Result<CredentialView, ControlError> {
     let mut gather = job.gather();
     let found = stored(&mut gather, id).await?;
     view(&mut gather, &found).await
 }
 
-async fn put(job: &mut Job<'_>, row: &CredentialRow, record: CredentialRecord) -> Result<(), ControlError> {
+pub(crate) async fn put(
+    job: &mut Job<'_>,
+    row: &CredentialRow,
+    record: CredentialRecord,
+) -> Result<(), ControlError> {
     let before = Some(describe_credential(row));
     job.step(Step::Put { record: Box::new(Record::Credential(record)), before }).await
 }
 
 /// A credential with another value.
-struct Reset {
-    record: CredentialRecord,
+pub(crate) struct Reset {
+    pub(crate) record: CredentialRecord,
     /// The value, where it was generated.
     generated: Option<Plaintext>,
     weak: bool,
 }
 
 impl Reset {
-    fn warning(&self, caller: CallerId) -> Vec<Warning> {
+    pub(crate) fn warning(&self, caller: CallerId) -> Vec<Warning> {
         let noun = match caller.kind() {
             keyward_model::CallerKind::Application => Noun::Application,
             keyward_model::CallerKind::Consumer => Noun::Consumer,
@@ -407,7 +416,7 @@ impl Reset {
     }
 }
 
-async fn new_value(
+pub(crate) async fn new_value(
     job: &mut Job<'_>,
     row: &CredentialRow,
     given: Option<Plaintext>,
@@ -487,7 +496,11 @@ async fn new_value(
     Ok(Reset { record, generated: (!is_given).then_some(value), weak })
 }
 
-async fn minted(job: &mut Job<'_>, row: &CredentialRow, reset: &Reset) -> Result<Vec<Minted>, ControlError> {
+pub(crate) async fn minted(
+    job: &mut Job<'_>,
+    row: &CredentialRow,
+    reset: &Reset,
+) -> Result<Vec<Minted>, ControlError> {
     let Some(value) = &reset.generated else { return Ok(Vec::new()) };
     let mut gather = job.gather();
     gather.callers(&[row.caller]).await?;

@@ -1,8 +1,8 @@
 //! Grants: what can be done with them.
 
 use keyward_model::{
-    AccountId, Action, ApiId, CallerId, CallerKind, Grant, GrantId, GrantSpec, Grantee, GroupId, Name, Noun,
-    Place, Timestamp, Validity, ValidityState, World,
+    AccountId, Action, ApiId, CallerId, CallerKind, Grant, GrantId, GrantSpec, Grantee, GroupId, Located,
+    Name, Noun, Place, Timestamp, Validity, ValidityState, World,
 };
 use keyward_store::{After, GrantState, GrantsOf, Order, Record, RecordId, Stored};
 
@@ -74,6 +74,9 @@ pub struct Revoked {
     pub still_permitting: Vec<GrantView>,
 }
 
+/// Most grants that are given at once.
+const MANY_MAX: usize = 100;
+
 /// Most grants that the answer to a revocation names.
 const STILL_PERMITTING_MAX: usize = 100;
 
@@ -104,6 +107,43 @@ impl Grants<'_> {
                 job.execute(&mut plan).await?;
                 let id = id.ok_or_else(|| ControlError::not_found("grant", "any more"))?;
                 Ok((now(job, id).await?, plan.warnings))
+            })
+        });
+        let ((object, warnings), revision) = work.await?;
+        Ok(Written { revision, object, warnings })
+    }
+
+    /// Gives many at once: all of them or none. One that exists already (same grantee, API, stages, gateways and operations) gets
+    /// this validity and description.
+    ///
+    /// # Errors
+    /// As [`Grants::create`], with the place of each that is wrong; more than 100 at once.
+    pub async fn create_many(
+        &self,
+        actor: &Actor,
+        specs: Vec<GrantSpec>,
+    ) -> Result<Written<Vec<GrantView>>, ControlError> {
+        actor.may("grant", Action::Create)?;
+        if !(1..=MANY_MAX).contains(&specs.len()) {
+            let text = format!("1 to {MANY_MAX} grants are given at once, not {}", specs.len());
+            return Err(Problem::invalid("grants_count", "", text).into());
+        }
+        let work = self.control.write(actor, "grant.create", move |job| {
+            Box::pin(async move {
+                let grants = specs.into_iter().enumerate().map(|(at, spec)| placed(at, spec));
+                let world = World { grants: grants.collect(), ..World::default() };
+                let mut gather = job.gather();
+                gather.world(&world, false).await?;
+                let existing = gather.existing;
+                let mut plan = job.plan(existing, &world, false, false, None)?;
+                job.execute(&mut plan).await?;
+                let mut views = Vec::with_capacity(plan.objects.len());
+                for (id, _) in &plan.objects {
+                    if let RecordId::Grant(id) = id {
+                        views.push(now(job, *id).await?);
+                    }
+                }
+                Ok((views, plan.warnings))
             })
         });
         let ((object, warnings), revision) = work.await?;
@@ -294,6 +334,11 @@ impl Grants<'_> {
         others.truncate(STILL_PERMITTING_MAX);
         Ok((views(&mut gather, &others, now).await?, more))
     }
+}
+
+/// A grant of several, at its place among them.
+fn placed(at: usize, spec: GrantSpec) -> Located<GrantSpec> {
+    Located { place: Place { path: format!("[{at}]"), ..Place::default() }, value: spec }
 }
 
 fn warning(code: &'static str, text: String) -> Vec<Warning> {

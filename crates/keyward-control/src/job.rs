@@ -93,6 +93,12 @@ impl<'s> Job<'s> {
         &mut self.tx
     }
 
+    /// Lets this write have a revision though nothing changes.
+    pub(crate) fn touch_nothing(&mut self) {
+        self.current.dirty.beside = true;
+        self.tx.count_revision();
+    }
+
     /// A new UUID for an id.
     pub(crate) fn minter_uuid(&mut self) -> Result<uuid::Uuid, ControlError> {
         let now = self.now();

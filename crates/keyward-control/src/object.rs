@@ -5,7 +5,9 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use keyward_model::{AccountId, Action, Caller, CallerKind, Name, Noun, Qualified, World};
+use keyward_model::{
+    AccountId, Action, Caller, CallerKind, GrantSpec, Located, Name, Noun, Place, Qualified, World,
+};
 use keyward_store::{After, CallerFilter, ListPage, Order, RecordId, Stored, Within};
 
 use crate::gather::Gather;
@@ -184,11 +186,25 @@ pub(crate) async fn create<O: Object>(
     actor: &Actor,
     spec: O::Spec,
 ) -> Result<Created<O::View>, ControlError> {
+    create_granted::<O>(control, actor, spec, Vec::new()).await
+}
+
+/// Makes one together with its first grants: all of it or nothing.
+pub(crate) async fn create_granted<O: Object>(
+    control: &Control,
+    actor: &Actor,
+    spec: O::Spec,
+    grants: Vec<GrantSpec>,
+) -> Result<Created<O::View>, ControlError> {
     let [action, ..] = O::ACTIONS;
     actor.may(O::NOUN.singular(), Action::Create)?;
     let work = control.write(actor, action, move |job| {
         Box::pin(async move {
-            let world = O::world(spec);
+            let mut world = O::world(spec);
+            world.grants.extend(grants.into_iter().enumerate().map(|(at, grant)| {
+                let path = format!("grants[{at}]");
+                Located { place: Place { path, ..Place::default() }, value: grant }
+            }));
             let mut gather = job.gather();
             gather.world(&world, false).await?;
             let existing = gather.existing;

@@ -173,6 +173,7 @@ pub(crate) fn credential_view(found: &Stored<CredentialRow>, reveal: bool) -> Cr
         revealable: reveal && row.is_sealed(),
         created: row.created,
         last_used: row.last_used,
+        lineage: row.lineage,
         revision: found.revision,
     }
 }

@@ -5,7 +5,8 @@ use sqlx::error::DatabaseError;
 use sqlx::{AnyConnection, Executor};
 use tokio::sync::MutexGuard;
 
-use keyward_model::Timestamp;
+use keyward_model::{OperatorTokenId, Timestamp};
+use uuid::Uuid;
 
 use crate::audit::{AuditEntry, Head};
 use crate::columns::Columns;
@@ -181,6 +182,14 @@ impl WriteTx<'_> {
         }
         self.note(*id, true);
         Ok(())
+    }
+
+    /// Gives the change a revision even if nothing is put or deleted.
+    pub fn count_revision(&mut self) {
+        if let Some(change) = &mut self.change {
+            // Those who follow need an entry; one about a token that never was concerns no decision.
+            change.records.push((RecordId::OperatorToken(OperatorTokenId::from_uuid(Uuid::nil())), true));
+        }
     }
 
     /// Ends the change: its entries in the change log and in the audit, and its revision, which is returned.

@@ -16,8 +16,8 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, caller, account, kind, enabled, valid_until, origin, app_key, scheme, is_default, \
-             digest, claim_name, claim_value, doc, hint, sealed, sealed_version, last_used, revision, \
-             created, changed FROM credentials ",
+             digest, claim_name, claim_value, doc, hint, sealed, sealed_version, last_used, lineage, \
+             revision, created, changed FROM credentials ",
             $rest
         )
     };
@@ -58,6 +58,8 @@ pub struct CredentialRow {
     pub hint: Option<String>,
     /// When a request was last proven by it.
     pub last_used: Option<Timestamp>,
+    /// The first credential of the line of rotations that it belongs to; absent: it was never rotated.
+    pub lineage: Option<CredentialId>,
     /// When it was made.
     pub created: Timestamp,
     sealed: Option<Vec<u8>>,
@@ -105,6 +107,7 @@ impl CredentialRow {
             jwt: row.text_or_null("doc")?.as_deref().map(docs::jwt::read).transpose()?,
             hint: row.text_or_null("hint")?,
             last_used: row.time_or_null("last_used")?,
+            lineage: row.parsed_or_null("lineage")?,
             created: row.time("created")?,
             sealed: row.bytes_or_null("sealed")?,
             sealed_version: row.number("sealed_version")?,
@@ -360,6 +363,22 @@ impl WriteTx<'_> {
                 Ok((Some(sealed), version))
             }
         }
+    }
+
+    /// Notes that these belong to one line of rotations, which began with this one.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn put_lineage(
+        &mut self,
+        first: CredentialId,
+        ids: [CredentialId; 2],
+    ) -> Result<(), StoreError> {
+        for id in ids {
+            let statement = sqlx::query("UPDATE credentials SET lineage = $2 WHERE id = $1");
+            self.run(statement.bind(id.to_string()).bind(first.to_string())).await?;
+        }
+        Ok(())
     }
 
     pub(crate) async fn delete_credential(&mut self, id: CredentialId) -> Result<(), StoreError> {
