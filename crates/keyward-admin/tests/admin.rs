@@ -356,6 +356,20 @@ async fn existing(fixture: &Fixture, route: Route) -> String {
 }
 
 #[tokio::test]
+async fn what_is_not_there_is_not_found_on_any_route() {
+    let fixture = Fixture::with_world().await;
+    let before = fixture.control.revision();
+    for route in for_operators().filter(|route| route.segments().next().is_some()) {
+        let path = path_of(route);
+        let path = if route == Route::RenounceGrant { format!("{path}?application=shop") } else { path };
+        let request = fixture.request(route.method().as_str(), &path).bearer_auth(TOKEN);
+        let request = if takes_json(route) { request.json(&least(route)) } else { request };
+        assert_problem(&fixture.send(request).await, 404, "not_found", &path);
+    }
+    assert_eq!(fixture.control.revision(), before);
+}
+
+#[tokio::test]
 async fn a_body_that_is_too_large_is_refused() {
     let fixture = Fixture::start().await;
     let description = "x".repeat(2 << 20);

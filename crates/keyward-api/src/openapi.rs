@@ -153,8 +153,10 @@ fn body(body: Body, schemas: &mut Schemas) -> Option<Value> {
         Body::Change(schema, example) => (schemas.change(schema), serde_json::from_str(example).ok()),
         Body::World => (schemas.world(), Some(json!({"version": 1, "applications": [{"name": "shop"}]}))),
     };
+    // In YAML what is not quoted may be a text, so its fields have other types than those of JSON.
+    let of_yaml = json!({"description": "A world file; `docs/world-file.md` describes it."});
     let media = |media: &&str| {
-        let example = example.as_ref().map_or(Value::Null, Value::clone);
+        let schema = if media.ends_with("json") { &schema } else { &of_yaml };
         ((*media).to_owned(), json!({"schema": schema, "example": example}))
     };
     let content: Map<String, Value> = body.media().iter().map(media).collect();
@@ -192,12 +194,14 @@ fn responses(route: Route, schemas: &mut Schemas) -> Value {
             text(media)
         }
     };
+    let links = links(route);
     let done = if about.answer.status() == 201 { "Made" } else { "Done" };
     let mut all = Map::new();
-    all.insert(
-        about.answer.status().to_string(),
-        json!({"description": done, "headers": headers, "content": content}),
-    );
+    let mut answer = json!({"description": done, "headers": headers, "content": content});
+    if let (Value::Object(answer), false) = (&mut answer, links.is_empty()) {
+        answer.insert("links".to_owned(), Value::Object(links));
+    }
+    all.insert(about.answer.status().to_string(), answer);
     if route == Route::Ready {
         all.insert("503".to_owned(), json!({"description": "Not ready", "content": text("text/plain")}));
     }
@@ -208,6 +212,23 @@ fn responses(route: Route, schemas: &mut Schemas) -> Value {
     Value::Object(all)
 }
 
+/// What can be done with an object that was made: the routes about one of its noun.
+fn links(route: Route) -> Map<String, Value> {
+    if !matches!(route.about().answer, Answers::Made(_)) {
+        return Map::new();
+    }
+    let place = match route.noun() {
+        "key_pair" | "app_code" | "api_key" => "/v1/credentials/{id}".to_owned(),
+        _ => format!("{}/{{id}}", route.path()),
+    };
+    let about_it = Route::ALL.iter().filter(|other| other.path().starts_with(&place));
+    let link = |other: &Route| {
+        let id = json!({"operationId": other.name(), "parameters": {"id": "$response.body#/id"}});
+        (other.name().to_owned(), id)
+    };
+    about_it.map(link).collect()
+}
+
 impl Route {
     /// The statuses of the problems that it may answer with.
     pub fn problems(self) -> Vec<u16> {
@@ -216,7 +237,8 @@ impl Route {
             return vec![421];
         }
         let rests = !matches!(about.answer, Answers::Text(_));
-        let names = self.segments().next().is_some() || self.query().any(|known| known.form == Form::Name);
+        let names = self.segments().next().is_some()
+            || self.query().any(|known| matches!(known.form, Form::Name | Form::AppKey));
         let reads = !matches!(about.body, Body::None);
         let statuses = [
             (400, true),

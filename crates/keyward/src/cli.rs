@@ -79,6 +79,9 @@ enum Command {
     /// Credentials of applications and consumers, by id.
     #[command(subcommand, after_help = examples::CREDENTIAL)]
     Credential(credentials::CredentialCommand),
+    /// Print the contract of the admin API: OpenAPI 3.1, as a node serves it at `/openapi.json`.
+    #[command(after_help = examples::OPENAPI)]
+    Openapi,
     /// Print a completion script for a shell.
     #[command(after_help = examples::COMPLETION)]
     Completion {
@@ -150,9 +153,15 @@ fn run(command: Command) -> Outcome {
             Command::Account(command) => command.run().await,
             Command::Gateway(command) => command.run().await,
             Command::Credential(command) => command.run().await,
+            Command::Openapi => openapi(),
             Command::Completion { shell } => completion(shell),
         }
     })
+}
+
+fn openapi() -> Outcome {
+    let document = serde_json::to_string_pretty(&keyward_api::openapi()).map_err(Failure::new)?;
+    output::print(&document)
 }
 
 fn completion(shell: clap_complete::Shell) -> Outcome {
@@ -161,5 +170,7 @@ fn completion(shell: clap_complete::Shell) -> Outcome {
     output::print(&String::from_utf8_lossy(&script))
 }
 
+#[cfg(test)]
+mod parity;
 #[cfg(test)]
 mod tests;

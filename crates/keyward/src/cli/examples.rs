@@ -103,6 +103,10 @@ Examples:
   keyward credential reveal crd_018f0000000070008000000000000abc
   keyward credential change crd_018f0000000070008000000000000abc --valid-until 2027-01-01T00:00:00Z";
 
+pub(super) const OPENAPI: &str = "\
+Examples:
+  keyward openapi > openapi.json";
+
 pub(super) const COMPLETION: &str = "\
 Examples:
   keyward completion bash > ~/.local/share/bash-completion/completions/keyward

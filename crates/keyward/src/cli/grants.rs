@@ -285,6 +285,7 @@ impl Listed for Grant {
             });
             [
                 grant.id.clone(),
+                about.account.clone(),
                 who(grant),
                 about.api.clone(),
                 all_or(about.stages.as_ref()),
@@ -296,7 +297,18 @@ impl Listed for Grant {
             ]
         });
         output::table(
-            ["id", "to", "api", "stages", "gateways", "operations", "valid from", "valid until", "state"],
+            [
+                "id",
+                "account",
+                "to",
+                "api",
+                "stages",
+                "gateways",
+                "operations",
+                "valid from",
+                "valid until",
+                "state",
+            ],
             rows,
         )
     }
