@@ -703,7 +703,7 @@ async fn a_world_is_applied_and_exported() {
         assert_eq!(applied.body[list], json!([]), "{list}: {}\n{}", applied.text, exported.text);
     }
     let dry = fixture.request("POST", "/v1/apply?dry_run=true&prune=true").bearer_auth(TOKEN);
-    let dry = fixture.send(dry.json(&json!({"version": 1, "groups": []}))).await;
+    let dry = fixture.send(dry.json(&json!({"version": 1, "groups": [], "grants": []}))).await;
     assert_eq!((dry.status, &dry.body["dry_run"]), (200, &json!(true)), "{}", dry.text);
     assert_eq!(fixture.call("GET", "/v1/groups/staff").await.status, 200);
 }

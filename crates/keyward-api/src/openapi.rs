@@ -233,17 +233,18 @@ impl Route {
     /// The statuses of the problems that it may answer with.
     pub fn problems(self) -> Vec<u16> {
         let about = self.about();
-        if about.access == Access::Open && !self.is_write() {
-            return vec![421];
-        }
         let rests = !matches!(about.answer, Answers::Text(_));
         let names = self.segments().next().is_some()
             || self.query().any(|known| matches!(known.form, Form::Name | Form::AppKey));
         let reads = !matches!(about.body, Body::None);
+        let known = about.access == Access::Operator;
+        if !known && !self.is_write() {
+            return vec![421];
+        }
         let statuses = [
             (400, true),
-            (401, true),
-            (403, true),
+            (401, known),
+            (403, known),
             (404, names),
             (409, self.is_write()),
             (412, about.if_match),
@@ -254,23 +255,26 @@ impl Route {
             (500, true),
             (503, rests),
         ];
-        statuses.into_iter().filter(|(_, may)| *may).map(|(status, _)| status).collect()
+        let follow = statuses.into_iter().filter(|(_, may)| *may).map(|(status, _)| status);
+        follow.chain(about.also.iter().copied()).collect()
     }
 }
 
 /// What each status of a problem says.
-const STATUSES: [(u16, &str); 13] = [
+const STATUSES: [(u16, &str); 15] = [
     (400, "The request cannot be read"),
     (401, "A valid operator token or session is needed"),
     (403, "The operator, or the account's settings, do not allow it"),
     (404, "There is no such object"),
     (405, "The path has no such method"),
     (409, "It contradicts something that exists, or cannot go while others use it"),
+    (410, "It was there and is gone for good"),
     (412, "The object was changed meanwhile"),
     (413, "The body is too large"),
     (415, "The body comes in a media type that is not read"),
     (421, "The request names a host that this admin server is not"),
     (422, "What was given is wrong; `problems` names every part that is"),
+    (429, "Too many attempts; wait before the next"),
     (500, "Something failed that is not the caller's fault"),
     (503, "The store takes no changes, or does not answer"),
 ];

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use keyward_testkit::gateway::{Gateway, Setup};
+use keyward_testkit::request::Request;
 
 /// Where `scripts/setup.sh test` puts it.
 const TOOL: &str = "../../target/schemathesis/bin/schemathesis";
@@ -36,13 +37,16 @@ async fn admin_022_random_calls_find_no_server_error_and_no_breach_of_the_contra
     let gateway = Gateway::start_with(WORLD, Setup { real_clock: true, ..Setup::default() }).await;
     let token = gateway.node().admin_token().expect("a local token").expose_secret().to_owned();
     let folder = tempfile::tempdir().expect("a folder");
+    let document = gateway.admin(Request::get("localhost", "/openapi.json")).await;
+    assert_eq!(document.status, 200, "{}", document.text());
+    std::fs::write(folder.path().join("openapi.json"), &document.body).expect("a file");
     let examples = std::env::var("KEYWARD_FUZZ_API").unwrap_or_else(|_| "6".to_owned());
     let config = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("clients/schemathesis.toml");
     let run = tokio::process::Command::new(&tool)
         .arg("--config-file")
         .arg(config)
         .arg("run")
-        .arg(format!("http://{}/openapi.json", gateway.admin_address()))
+        .args(["openapi.json", "--url", &format!("http://{}", gateway.admin_address())])
         .args(["--max-examples", &examples, "--seed", "20260131"])
         .env("KEYWARD_ADMIN_TOKEN", token)
         .env("NO_COLOR", "1")
