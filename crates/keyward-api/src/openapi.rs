@@ -97,14 +97,14 @@ fn parameters(route: Route) -> Vec<Value> {
         all.push(json!({
             "name": "If-Match", "in": "header",
             "description": "Only if this still is the object's ETag, as it was shown with; `*`: any",
-            "schema": {"type": "string", "pattern": "^(\"[0-9]{1,20}\"|\\*)$"},
+            "schema": {"type": "string", "minLength": 1, "maxLength": 22, "pattern": "^(\"[0-9]{1,20}\"|\\*)$"},
         }));
     }
     if route.takes_idempotency_key() {
         all.push(json!({
             "name": "Idempotency-Key", "in": "header",
             "description": "Sent again with the same body within 24 hours, the first answer is given again and nothing is done",
-            "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
         }));
     }
     all
