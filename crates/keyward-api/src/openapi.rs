@@ -172,8 +172,12 @@ fn responses(route: Route, schemas: &mut Schemas) -> Value {
     };
     let json_of = |schema: Value| json!({"application/json": {"schema": schema}});
     let text = |media: &str| {
-        let schema =
-            if media == "application/json" { json!({"type": "object"}) } else { json!({"type": "string"}) };
+        let schema = match media {
+            "application/json" => json!({"type": "object"}),
+            // A document of its own, which may be read as a mapping or as a text.
+            "application/yaml" => json!({}),
+            _ => json!({"type": "string"}),
+        };
         json!({media: {"schema": schema}})
     };
     let mut headers = resting();
@@ -219,6 +223,7 @@ fn links(route: Route) -> Map<String, Value> {
     }
     let place = match route.noun() {
         "key_pair" | "app_code" | "api_key" => "/v1/credentials/{id}".to_owned(),
+        "operator_token" => "/v1/operator-tokens/{id}".to_owned(),
         _ => format!("{}/{{id}}", route.path()),
     };
     let about_it = Route::ALL.iter().filter(|other| other.path().starts_with(&place));
@@ -244,7 +249,7 @@ impl Route {
         let statuses = [
             (400, true),
             (401, known),
-            (403, known),
+            (403, true),
             (404, names),
             (409, self.is_write()),
             (412, about.if_match),

