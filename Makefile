@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # A test, and what helps it, may panic; everything else is checked without these first.
 MAY_PANIC := -A clippy::unwrap_used -A clippy::expect_used -A clippy::panic -A clippy::indexing_slicing -A clippy::print_stdout -A clippy::print_stderr
 
-.PHONY: help run test lint fmt bench soak fuzz docs clean-data
+.PHONY: help run test lint fmt bench soak fuzz fuzz-api docs clean-data
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,6 +42,10 @@ soak: ## The long runs: a million oracle decisions, ten thousand revocations, 20
 
 fuzz: ## Feed random bytes to every parser for a while (FUZZ_CASES of them each)
 	PROPTEST_CASES=$${FUZZ_CASES:-200000} $(CARGO) test --locked --release -p keyward-http -p keyward-access -p keyward-model -p keyward-api
+
+fuzz-api: ## Call the admin API with random requests for long (FUZZ_CASES of them to each route)
+	@scripts/setup.sh test
+	KEYWARD_FUZZ_API=$${FUZZ_CASES:-20000} $(CARGO) test --locked --workspace --test contract
 
 docs: ## Write the generated pages of the manual anew
 	KEYWARD_BLESS=1 $(CARGO) test --locked --workspace --test generated_pages --test attack_index

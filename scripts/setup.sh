@@ -37,6 +37,18 @@ need_build_tools() {
   [ "${minor:-0}" -ge 95 ] || die "Rust $version is too old: run 'rustup update stable' (1.95 or newer), then try again"
 }
 
+# It calls the admin API by its contract. Every version is pinned; it lives below target/ and nowhere else.
+need_schemathesis() { # requirements
+  local venv=target/schemathesis
+  if [ -x "$venv/bin/schemathesis" ] && [ "$venv/installed" -nt "$1" ]; then return; fi
+  python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || apt_install python3 python3-venv
+  say "installing schemathesis"
+  rm -rf -- "$venv"
+  python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$1" >&2
+  touch "$venv/installed"
+}
+
 need_test_tools() {
   cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
   cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
@@ -48,6 +60,7 @@ need_test_tools() {
     (cd "$clients" && npm ci --no-audit --no-fund --loglevel=error >&2)
     touch "$clients/node_modules/.package-lock.json"
   fi
+  need_schemathesis "$clients/requirements.txt"
 }
 
 case "$task" in

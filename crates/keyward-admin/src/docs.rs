@@ -225,7 +225,9 @@ impl fmt::Display for Form<'_> {
 
 fn write_kind(f: &mut fmt::Formatter<'_>, fields: &Map<String, Value>) -> fmt::Result {
     for any in ["anyOf", "oneOf", "allOf"] {
-        for (place, one) in list(fields.get(any).unwrap_or(&Value::Null)).iter().enumerate() {
+        // That something may be `null` where it may be left out is said once, above.
+        let all = list(fields.get(any).unwrap_or(&Value::Null)).iter().filter(|one| one["type"] != "null");
+        for (place, one) in all.enumerate() {
             write!(f, "{}{}", if place > 0 { " or " } else { "" }, Form(one))?;
         }
     }
@@ -236,7 +238,7 @@ fn write_kind(f: &mut fmt::Formatter<'_>, fields: &Map<String, Value>) -> fmt::R
         return Ok(());
     }
     let kinds: Vec<&str> = match fields.get("type") {
-        Some(Value::Array(kinds)) => kinds.iter().map(text).collect(),
+        Some(Value::Array(kinds)) => kinds.iter().map(text).filter(|kind| *kind != "null").collect(),
         Some(kind) => vec![text(kind)],
         None => Vec::new(),
     };
@@ -260,25 +262,25 @@ fn write_kind(f: &mut fmt::Formatter<'_>, fields: &Map<String, Value>) -> fmt::R
             )?;
         }
     }
-    for (name, word) in LIMITS {
+    for (name, before, after) in LIMITS {
         if let Some(limit) = fields.get(name) {
-            write!(f, ", {word} <code>{}</code>", Escaped(&limit.to_string()))?;
+            write!(f, ", {before}<code>{}</code>{after}", Escaped(&limit.to_string()))?;
         }
     }
     Ok(())
 }
 
 /// Keywords of schemas, as people say them.
-const LIMITS: [(&str, &str); 9] = [
-    ("format", "format"),
-    ("minLength", "at least characters"),
-    ("maxLength", "at most characters"),
-    ("minimum", "from"),
-    ("maximum", "to"),
-    ("minItems", "at least items"),
-    ("maxItems", "at most items"),
-    ("maxProperties", "at most fields"),
-    ("pattern", "like"),
+const LIMITS: [(&str, &str, &str); 9] = [
+    ("format", "", ""),
+    ("minLength", "at least ", " characters"),
+    ("maxLength", "at most ", " characters"),
+    ("minimum", "from ", ""),
+    ("maximum", "to ", ""),
+    ("minItems", "at least ", " of them"),
+    ("maxItems", "at most ", " of them"),
+    ("maxProperties", "at most ", " of them"),
+    ("pattern", "like ", ""),
 ];
 
 fn reference(schema: &Value) -> Option<&str> {

@@ -32,6 +32,11 @@ impl Refusal {
         Self(Box::new(Problem::invalid(422, "invalid", problems)))
     }
 
+    /// What was sent cannot even be read, for these reasons.
+    pub(crate) fn malformed(problems: Vec<FieldProblem>) -> Self {
+        Self(Box::new(Problem::invalid(400, "body_malformed", problems)))
+    }
+
     /// One parameter of the path or the query is wrong.
     pub(crate) fn parameter(name: &str, message: impl ToString) -> Self {
         let problem =

@@ -48,8 +48,7 @@ fn read(body: &[u8], json_body: bool) -> Result<WorldFile, Refusal> {
     let file = if json_body {
         WorldFile::parse_json(body, &nothing)
     } else {
-        let text = std::str::from_utf8(body)
-            .map_err(|_| Refusal::new(400, "body_malformed", "the world file is not valid UTF-8"))?;
+        let text = WorldFile::text(body).map_err(|problem| Refusal::malformed(vec![problem]))?;
         WorldFile::parse(text, &nothing)
     };
     file.map_err(Refusal::invalid)

@@ -362,6 +362,20 @@ async fn existing(fixture: &Fixture, route: Route) -> String {
 }
 
 #[tokio::test]
+async fn what_is_not_there_is_not_found_on_any_route() {
+    let fixture = Fixture::with_world().await;
+    let before = fixture.control.revision();
+    for route in for_operators().filter(|route| route.segments().next().is_some()) {
+        let path = path_of(route);
+        let path = if route == Route::RenounceGrant { format!("{path}?application=shop") } else { path };
+        let request = fixture.request(route.method().as_str(), &path).bearer_auth(TOKEN);
+        let request = if takes_json(route) { request.json(&least(route)) } else { request };
+        assert_problem(&fixture.send(request).await, 404, "not_found", &path);
+    }
+    assert_eq!(fixture.control.revision(), before);
+}
+
+#[tokio::test]
 async fn a_body_that_is_too_large_is_refused() {
     let fixture = Fixture::start().await;
     let description = "x".repeat(2 << 20);
@@ -695,7 +709,7 @@ async fn a_world_is_applied_and_exported() {
         assert_eq!(applied.body[list], json!([]), "{list}: {}\n{}", applied.text, exported.text);
     }
     let dry = fixture.request("POST", "/v1/apply?dry_run=true&prune=true").bearer_auth(TOKEN);
-    let dry = fixture.send(dry.json(&json!({"version": 1, "groups": []}))).await;
+    let dry = fixture.send(dry.json(&json!({"version": 1, "groups": [], "grants": []}))).await;
     assert_eq!((dry.status, &dry.body["dry_run"]), (200, &json!(true)), "{}", dry.text);
     assert_eq!(fixture.call("GET", "/v1/groups/staff").await.status, 200);
 }

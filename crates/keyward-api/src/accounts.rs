@@ -26,6 +26,7 @@ pub struct Account {
     pub reveal: bool,
     /// The longest validity of a grant that it gives, in seconds; absent: no bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 3_162_240_000_u64))]
     pub grant_validity_max_s: Option<u64>,
 }
 

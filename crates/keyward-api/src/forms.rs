@@ -34,6 +34,10 @@ forms! {
         "pattern": r"^[\p{L}\p{N}_.:-]([\p{L}\p{N}_.: -]*[\p{L}\p{N}_.:-])?$", "examples": ["orders"]};
     /// The id of an object: a prefix that names the noun, and 32 hexadecimal digits.
     Id = {"type": "string", "pattern": "^[a-z]+_[0-9a-f]{32}$", "examples": ["app_018f0000000070008000000000000abc"]};
+    /// The id of an application.
+    ApplicationId = {"type": "string", "pattern": "^app_[0-9a-f]{32}$", "examples": ["app_018f0000000070008000000000000abc"]};
+    /// The id of a consumer.
+    ConsumerId = {"type": "string", "pattern": "^con_[0-9a-f]{32}$", "examples": ["con_018f0000000070008000000000000abc"]};
     /// The object's own last revision, for `If-Match`.
     Etag = {"type": "string", "pattern": "^[0-9]+$"};
     /// A point in time, RFC 3339.

@@ -162,10 +162,13 @@ impl JsonSchema for Grantee {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let name = generator.subschema_for::<form::Name>();
-        let id = generator.subschema_for::<form::Id>();
         form::one_of_with(
             &[("application", name.clone()), ("consumer", name.clone())],
-            &[("group", name.clone()), ("application_id", id.clone()), ("consumer_id", id)],
+            &[
+                ("group", name.clone()),
+                ("application_id", generator.subschema_for::<form::ApplicationId>()),
+                ("consumer_id", generator.subschema_for::<form::ConsumerId>()),
+            ],
             ("account", name),
         )
     }

@@ -97,14 +97,14 @@ fn parameters(route: Route) -> Vec<Value> {
         all.push(json!({
             "name": "If-Match", "in": "header",
             "description": "Only if this still is the object's ETag, as it was shown with; `*`: any",
-            "schema": {"type": "string", "pattern": "^(\"[0-9]{1,20}\"|\\*)$"},
+            "schema": {"type": "string", "minLength": 1, "maxLength": 22, "pattern": "^(\"[0-9]{1,20}\"|\\*)$"},
         }));
     }
     if route.takes_idempotency_key() {
         all.push(json!({
             "name": "Idempotency-Key", "in": "header",
             "description": "Sent again with the same body within 24 hours, the first answer is given again and nothing is done",
-            "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
         }));
     }
     all
@@ -153,8 +153,10 @@ fn body(body: Body, schemas: &mut Schemas) -> Option<Value> {
         Body::Change(schema, example) => (schemas.change(schema), serde_json::from_str(example).ok()),
         Body::World => (schemas.world(), Some(json!({"version": 1, "applications": [{"name": "shop"}]}))),
     };
+    // In YAML what is not quoted may be a text, so its fields have other types than those of JSON.
+    let of_yaml = json!({"description": "A world file; `docs/world-file.md` describes it."});
     let media = |media: &&str| {
-        let example = example.as_ref().map_or(Value::Null, Value::clone);
+        let schema = if media.ends_with("json") { &schema } else { &of_yaml };
         ((*media).to_owned(), json!({"schema": schema, "example": example}))
     };
     let content: Map<String, Value> = body.media().iter().map(media).collect();
@@ -170,8 +172,12 @@ fn responses(route: Route, schemas: &mut Schemas) -> Value {
     };
     let json_of = |schema: Value| json!({"application/json": {"schema": schema}});
     let text = |media: &str| {
-        let schema =
-            if media == "application/json" { json!({"type": "object"}) } else { json!({"type": "string"}) };
+        let schema = match media {
+            "application/json" => json!({"type": "object"}),
+            // A document of its own, which may be read as a mapping or as a text.
+            "application/yaml" => json!({}),
+            _ => json!({"type": "string"}),
+        };
         json!({media: {"schema": schema}})
     };
     let mut headers = resting();
@@ -192,12 +198,14 @@ fn responses(route: Route, schemas: &mut Schemas) -> Value {
             text(media)
         }
     };
+    let links = links(route);
     let done = if about.answer.status() == 201 { "Made" } else { "Done" };
     let mut all = Map::new();
-    all.insert(
-        about.answer.status().to_string(),
-        json!({"description": done, "headers": headers, "content": content}),
-    );
+    let mut answer = json!({"description": done, "headers": headers, "content": content});
+    if let (Value::Object(answer), false) = (&mut answer, links.is_empty()) {
+        answer.insert("links".to_owned(), Value::Object(links));
+    }
+    all.insert(about.answer.status().to_string(), answer);
     if route == Route::Ready {
         all.insert("503".to_owned(), json!({"description": "Not ready", "content": text("text/plain")}));
     }
@@ -208,19 +216,39 @@ fn responses(route: Route, schemas: &mut Schemas) -> Value {
     Value::Object(all)
 }
 
+/// What can be done with an object that was made: the routes about one of its noun.
+fn links(route: Route) -> Map<String, Value> {
+    if !matches!(route.about().answer, Answers::Made(_)) {
+        return Map::new();
+    }
+    let place = match route.noun() {
+        "key_pair" | "app_code" | "api_key" => "/v1/credentials/{id}".to_owned(),
+        "operator_token" => "/v1/operator-tokens/{id}".to_owned(),
+        _ => format!("{}/{{id}}", route.path()),
+    };
+    let about_it = Route::ALL.iter().filter(|other| other.path().starts_with(&place));
+    let link = |other: &Route| {
+        let id = json!({"operationId": other.name(), "parameters": {"id": "$response.body#/id"}});
+        (other.name().to_owned(), id)
+    };
+    about_it.map(link).collect()
+}
+
 impl Route {
     /// The statuses of the problems that it may answer with.
     pub fn problems(self) -> Vec<u16> {
         let about = self.about();
-        if about.access == Access::Open && !self.is_write() {
+        let rests = !matches!(about.answer, Answers::Text(_));
+        let names = self.segments().next().is_some()
+            || self.query().any(|known| matches!(known.form, Form::Name | Form::AppKey));
+        let reads = !matches!(about.body, Body::None);
+        let known = about.access == Access::Operator;
+        if !known && !self.is_write() {
             return vec![421];
         }
-        let rests = !matches!(about.answer, Answers::Text(_));
-        let names = self.segments().next().is_some() || self.query().any(|known| known.form == Form::Name);
-        let reads = !matches!(about.body, Body::None);
         let statuses = [
             (400, true),
-            (401, true),
+            (401, known),
             (403, true),
             (404, names),
             (409, self.is_write()),
@@ -232,23 +260,26 @@ impl Route {
             (500, true),
             (503, rests),
         ];
-        statuses.into_iter().filter(|(_, may)| *may).map(|(status, _)| status).collect()
+        let follow = statuses.into_iter().filter(|(_, may)| *may).map(|(status, _)| status);
+        follow.chain(about.also.iter().copied()).collect()
     }
 }
 
 /// What each status of a problem says.
-const STATUSES: [(u16, &str); 13] = [
+const STATUSES: [(u16, &str); 15] = [
     (400, "The request cannot be read"),
     (401, "A valid operator token or session is needed"),
     (403, "The operator, or the account's settings, do not allow it"),
     (404, "There is no such object"),
     (405, "The path has no such method"),
     (409, "It contradicts something that exists, or cannot go while others use it"),
+    (410, "It was there and is gone for good"),
     (412, "The object was changed meanwhile"),
     (413, "The body is too large"),
     (415, "The body comes in a media type that is not read"),
     (421, "The request names a host that this admin server is not"),
     (422, "What was given is wrong; `problems` names every part that is"),
+    (429, "Too many attempts; wait before the next"),
     (500, "Something failed that is not the caller's fault"),
     (503, "The store takes no changes, or does not answer"),
 ];

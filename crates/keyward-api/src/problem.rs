@@ -72,12 +72,21 @@ impl Problem {
         }
     }
 
+    /// Most parts that are named: nobody reads on, and an answer must not be larger than what it refuses.
+    const NAMED_MAX: usize = 1_000;
+
     /// A document that is wrong in these ways.
-    pub fn invalid(status: u16, code: &str, problems: Vec<FieldProblem>) -> Self {
+    pub fn invalid(status: u16, code: &str, mut problems: Vec<FieldProblem>) -> Self {
         let title = match problems.as_slice() {
             [one] => one.to_string(),
+            all if all.len() > Self::NAMED_MAX => format!(
+                "{} things are wrong, of which the first {} are named; nothing was changed",
+                all.len(),
+                Self::NAMED_MAX
+            ),
             all => format!("{} things are wrong; nothing was changed", all.len()),
         };
+        problems.truncate(Self::NAMED_MAX);
         Self { problems, ..Self::new(status, code, title) }
     }
 }

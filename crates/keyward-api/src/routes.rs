@@ -120,10 +120,10 @@ routes! {
     SignInScript = Get "/sign-in.js", "session" Show: text("text/javascript").open();
     /// Make the first operator, who owns everything, with the one-time password that the node printed; sign it in.
     Bootstrap = Post "/v1/bootstrap", "session" Create:
-        plain::<WhoAmI>(NONE).takes::<BootstrapAnswer>(r#"{"one_time_password": "kw_bootstrap_…", "name": "alice", "password": "correct horse battery"}"#).open();
+        plain::<WhoAmI>(NONE).takes::<BootstrapAnswer>(r#"{"one_time_password": "kw_bootstrap_…", "name": "alice", "password": "correct horse battery"}"#).open().also(&[401, 410, 429]);
     /// Sign in by name and password: the answer sets the session's cookie.
     SignIn = Post "/v1/session", "session" Create:
-        plain::<WhoAmI>(NONE).takes::<SignIn>(r#"{"name": "alice", "password": "correct horse battery"}"#).open();
+        plain::<WhoAmI>(NONE).takes::<SignIn>(r#"{"name": "alice", "password": "correct horse battery"}"#).open().also(&[401, 429]);
     /// Say who is calling, and what it may do.
     ShowSession = Get "/v1/session", "session" Show: plain::<WhoAmI>(NONE);
     /// Sign out.

@@ -46,6 +46,25 @@ impl WorldFile {
         Self::read(Node::from_yaml(text), Reader::new(Dollars::World(environment)))
     }
 
+    /// The text of a file's bytes.
+    ///
+    /// # Errors
+    /// Where it stops being UTF-8.
+    pub fn text(bytes: &[u8]) -> Result<&str, FieldProblem> {
+        std::str::from_utf8(bytes).map_err(|error| {
+            let sound = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            let sound = std::str::from_utf8(sound).unwrap_or_default();
+            let last = sound.rsplit('\n').next().unwrap_or_default();
+            let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+            FieldProblem {
+                line: count(sound.matches('\n').count() + 1),
+                column: count(last.chars().count() + 1),
+                path: String::new(),
+                message: "the file is not UTF-8 from here on; save it as UTF-8".to_owned(),
+            }
+        })
+    }
+
     /// Reads a world file in JSON. Problems have paths and no positions.
     ///
     /// # Errors

@@ -138,6 +138,20 @@ fn one(text: &str, place_and_path: &str, message: &str) {
 }
 
 #[test]
+fn a_file_that_is_not_utf_8_is_told_where() {
+    let problem = WorldFile::text(b"version: 1\naccounts: [{name: \xe4\xb8\xad\xff}]\n").unwrap_err();
+    assert_eq!((problem.line, problem.column), (2, 20));
+    assert_eq!(WorldFile::text("version: 1 # 订".as_bytes()), Ok("version: 1 # 订"));
+}
+
+#[test]
+fn a_number_is_a_text_in_yaml_and_not_in_json() {
+    assert!(WorldFile::parse("version: 1\naccounts: [{name: 7}]", &|_| None).is_ok());
+    let json = br#"{"version": 1, "accounts": [{"name": 7}]}"#;
+    assert!(WorldFile::parse_json(json, &|_| None).is_err());
+}
+
+#[test]
 fn every_field_of_accounts_gateways_and_services_is_read() {
     let world = parse(FULL).unwrap();
     assert_eq!(world.nouns.len(), Noun::ALL.len());

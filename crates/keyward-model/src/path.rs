@@ -213,6 +213,14 @@ fn parse_segment(segment: &str, whole: &str) -> Result<Segment, ParseError> {
 /// Literals are compared undecoded, so they may hold only what needs no escape in a path.
 fn literal_segment(segment: &str, whole: &str) -> Result<(), ParseError> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@%".contains(&b);
+    if segment.contains('%') && !is_reachable(segment) {
+        return Err(ParseError::new(format!(
+            "`{}` in `{}` is not a path segment: no request reaches it, for an escape is two hexadecimal digits, is UTF-8 \
+             and never stands for a slash, a backslash, a control character, `.` or `..`",
+            segment.escape_debug(),
+            whole.escape_debug()
+        )));
+    }
     if segment.is_empty() || segment == "." || segment == ".." || !segment.bytes().all(plain) {
         return Err(ParseError::new(format!(
             "`{}` in `{}` is not a path segment: it must not be empty, `.` or `..`, and other characters than \
@@ -222,6 +230,28 @@ fn literal_segment(segment: &str, whole: &str) -> Result<(), ParseError> {
         )));
     }
     Ok(())
+}
+
+/// Can a request name it? One whose escapes could be read in two ways is refused before any path is compared.
+fn is_reachable(segment: &str) -> bool {
+    let hex = |byte: Option<u8>| {
+        byte.and_then(|byte| char::from(byte).to_digit(16)).and_then(|digit| u8::try_from(digit).ok())
+    };
+    let mut decoded = Vec::with_capacity(segment.len());
+    let mut rest = segment.bytes();
+    while let Some(byte) = rest.next() {
+        let byte = match byte {
+            b'%' => match (hex(rest.next()), hex(rest.next())) {
+                (Some(high), Some(low)) => high << 4 | low,
+                _ => return false,
+            },
+            other => other,
+        };
+        decoded.push(byte);
+    }
+    String::from_utf8(decoded).is_ok_and(|text| {
+        text != "." && text != ".." && !text.chars().any(|c| c.is_control() || matches!(c, '/' | '\\'))
+    })
 }
 
 #[cfg(test)]
@@ -243,6 +273,14 @@ mod tests {
         assert_eq!(root.to_string(), "/");
         assert!("orders".parse::<BasePath>().is_err());
         assert!("/a//b".parse::<BasePath>().is_err());
+        for unreachable in ["/a%2fb", "/a%2Fb", "/%2e%2E", "/a%", "/a%4", "/a%zz", "/a%5c", "/a%00", "/a%ff"]
+        {
+            assert!(unreachable.parse::<BasePath>().is_err(), "{unreachable}");
+            assert!(unreachable.parse::<PathTemplate>().is_err(), "{unreachable}");
+        }
+        for reachable in ["/%E4%B8%AD", "/a%20b", "/100%25"] {
+            assert!(reachable.parse::<BasePath>().is_ok(), "{reachable}");
+        }
     }
 
     #[test]

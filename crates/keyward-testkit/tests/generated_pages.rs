@@ -37,6 +37,70 @@ fn the_page_of_reasons_is_fresh() {
 }
 
 #[test]
+fn the_contract_is_fresh() {
+    is_fresh("spec/openapi.json", &format!("{:#}\n", keyward_api::openapi()));
+}
+
+#[test]
+fn the_page_of_problems_is_fresh() {
+    let mut page = String::from(
+        "# Problems of the admin API\n\n\
+         <!-- Made from crates/keyward-api/src/codes.rs by `make docs`. -->\n\n\
+         Every refusal is `application/problem+json` (RFC 9457). Its `code` is stable; `problems` names every part of the request \
+         that is wrong.\n\n| code | meaning |\n| --- | --- |\n",
+    );
+    for known in keyward_api::Code::ALL {
+        page.push_str(&format!("| `{}` | {} |\n", known.code, known.meaning));
+    }
+    is_fresh("docs/problems.md", &page);
+}
+
+/// The codes that a source names where it makes a problem.
+fn codes(source: &str) -> impl Iterator<Item = &str> {
+    const MAKERS: [&str; 6] =
+        [".invalid(", ".problem(", "Problem::invalid(", "Problem::new(", "Error::new(", "Refusal::new("];
+    let source = source.split("#[cfg(test)]").next().unwrap_or_default();
+    let calls = MAKERS.into_iter().chain(["Self::new(ErrorKind", "ErrorKind::"]);
+    let after = calls.flat_map(move |maker| source.split(maker).skip(1));
+    after.filter_map(|rest| {
+        let (before, rest) = rest.split_once('"')?;
+        let plain = before.chars().all(|c| c.is_alphanumeric() || c.is_whitespace() || "_:,".contains(c));
+        let (code, _) = rest.split_once('"')?;
+        let is_code = code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        (plain && is_code && !code.is_empty()).then_some(code)
+    })
+}
+
+#[test]
+fn every_code_of_a_problem_is_in_the_list_and_every_listed_one_is_somewhere() {
+    let crates = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut folders: Vec<PathBuf> = ["keyward-control/src", "keyward-admin/src", "keyward-store/src"]
+        .iter()
+        .map(|path| crates.join(path))
+        .collect();
+    let (mut sources, mut found) = (String::new(), std::collections::BTreeSet::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let source = std::fs::read_to_string(&path).unwrap();
+                found.extend(codes(&source).map(str::to_owned));
+                sources.push_str(&source);
+            }
+        }
+    }
+    let listed: std::collections::BTreeSet<String> =
+        keyward_api::Code::ALL.iter().map(|known| known.code.to_owned()).collect();
+    let unlisted: Vec<_> = found.difference(&listed).collect();
+    assert!(unlisted.is_empty(), "not in crates/keyward-api/src/codes.rs: {unlisted:?}");
+    assert!(found.len() > 50, "{found:?}");
+    let unused: Vec<_> = listed.iter().filter(|code| !sources.contains(&format!("\"{code}\""))).collect();
+    assert!(unused.is_empty(), "no source has these codes: {unused:?}");
+}
+
+#[test]
 fn the_page_of_the_command_line_is_fresh() {
     is_fresh("docs/cli.md", &keyward::cli::reference());
 }

@@ -4,6 +4,7 @@ mod accounts;
 mod apis;
 mod applications;
 mod apply;
+mod audit;
 mod consumers;
 mod credentials;
 mod examples;
@@ -14,6 +15,7 @@ mod gateways;
 mod grants;
 mod groups;
 mod nouns;
+mod operators;
 pub(crate) mod output;
 mod reference;
 pub(crate) mod remote;
@@ -79,6 +81,18 @@ enum Command {
     /// Credentials of applications and consumers, by id.
     #[command(subcommand, after_help = examples::CREDENTIAL)]
     Credential(credentials::CredentialCommand),
+    /// Operators: who operates, and what they may do where.
+    #[command(subcommand, after_help = examples::OPERATOR)]
+    Operator(operators::OperatorCommand),
+    /// The audit: who did what.
+    #[command(subcommand, after_help = examples::AUDIT)]
+    Audit(audit::AuditCommand),
+    /// Look a caller of any account up by its exact id.
+    #[command(after_help = examples::CALLER)]
+    Caller(credentials::LookUp),
+    /// Print the contract of the admin API: OpenAPI 3.1, as a node serves it at `/openapi.json`.
+    #[command(after_help = examples::OPENAPI)]
+    Openapi,
     /// Print a completion script for a shell.
     #[command(after_help = examples::COMPLETION)]
     Completion {
@@ -150,9 +164,18 @@ fn run(command: Command) -> Outcome {
             Command::Account(command) => command.run().await,
             Command::Gateway(command) => command.run().await,
             Command::Credential(command) => command.run().await,
+            Command::Operator(command) => command.run().await,
+            Command::Audit(command) => command.run().await,
+            Command::Caller(look_up) => look_up.run().await,
+            Command::Openapi => openapi(),
             Command::Completion { shell } => completion(shell),
         }
     })
+}
+
+fn openapi() -> Outcome {
+    let document = serde_json::to_string_pretty(&keyward_api::openapi()).map_err(Failure::new)?;
+    output::print(&document)
 }
 
 fn completion(shell: clap_complete::Shell) -> Outcome {
@@ -161,5 +184,7 @@ fn completion(shell: clap_complete::Shell) -> Outcome {
     output::print(&String::from_utf8_lossy(&script))
 }
 
+#[cfg(test)]
+mod parity;
 #[cfg(test)]
 mod tests;

@@ -47,6 +47,8 @@ impl Schemas {
     pub(super) fn change(&mut self, schema: SchemaOf) -> Value {
         let whole = self.given(schema);
         match whole.get("$ref").and_then(Value::as_str).and_then(|to| to.strip_prefix(PLACE)) {
+            // It is one already.
+            Some(name) if name.ends_with("Change") => whole,
             Some(name) => {
                 self.changes.insert(name.to_owned());
                 json!({"$ref": format!("{PLACE}{name}Change")})
@@ -276,7 +278,8 @@ fn nullable(schema: &mut Value) {
             for kept in ["description", "default"] {
                 outer.extend(fields.remove(kept).map(|value| (kept.to_owned(), value)));
             }
-            outer.insert("anyOf".to_owned(), json!([Value::Object(std::mem::take(fields)), null]));
+            outer
+                .insert("anyOf".to_owned(), json!([Value::Object(std::mem::take(fields)), {"type": "null"}]));
             *fields = outer;
         }
     }

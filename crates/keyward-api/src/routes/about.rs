@@ -24,6 +24,8 @@ pub struct About {
     pub if_match: bool,
     /// Who may call it.
     pub access: Access,
+    /// Statuses of problems beside those that follow from the rest.
+    pub also: &'static [u16],
 }
 
 /// What a route reads.
@@ -91,7 +93,15 @@ fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 
 /// A route that reads no body and gives this answer.
 const fn about(query: &'static [Parameter], answer: Answers) -> About {
-    About { query, id: Form::Name, body: Body::None, answer, if_match: false, access: Access::Operator }
+    About {
+        query,
+        id: Form::Name,
+        body: Body::None,
+        answer,
+        if_match: false,
+        access: Access::Operator,
+        also: &[],
+    }
 }
 
 /// Gives a page of a list of these.
@@ -153,6 +163,12 @@ impl About {
     #[must_use]
     pub(super) const fn by_id(self, prefix: &'static str) -> Self {
         Self { id: Form::Id(prefix), ..self }
+    }
+
+    /// It may answer with problems of these statuses, too.
+    #[must_use]
+    pub(super) const fn also(self, also: &'static [u16]) -> Self {
+        Self { also, ..self }
     }
 
     /// It is open to everybody who reaches the admin address.

@@ -13,7 +13,8 @@ use super::{Planner, Step, describe, removal};
 use crate::views::grant_spec;
 use crate::{ErrorKind, Touched, User};
 
-/// The accounts that a world names: those it describes, and those that its entries belong to.
+/// The accounts that a world names: those it describes, and those that its entries belong to. A world of empty lists
+/// alone names `default`, as entries do that name no account.
 pub(crate) fn accounts_named(world: &World) -> BTreeSet<Name> {
     let mut names: BTreeSet<Name> = world.accounts.iter().map(|entry| entry.value.name.clone()).collect();
     names.extend(world.services.iter().map(|entry| entry.value.account.clone()));
@@ -22,6 +23,10 @@ pub(crate) fn accounts_named(world: &World) -> BTreeSet<Name> {
     names.extend(world.consumers.iter().map(|entry| entry.value.account.clone()));
     names.extend(world.groups.iter().map(|entry| entry.value.account.clone()));
     names.extend(world.grants.iter().map(|entry| entry.value.account.clone()));
+    let owned = world.nouns.iter().any(|noun| !matches!(noun, Noun::Account | Noun::Gateway));
+    if names.is_empty() && owned {
+        names.extend("default".parse::<Name>());
+    }
     names
 }
 

@@ -17,6 +17,15 @@ async fn what_the_file_does_not_name_goes_among_the_nouns_it_names() {
 }
 
 #[tokio::test]
+async fn a_world_of_empty_lists_is_about_the_default_account() {
+    let node = Node::with(SHOP).await;
+    let applied = node.prune("consumers: []").await.unwrap();
+    assert_eq!(words(&applied.removed), ["consumer analytics"]);
+    let applied = node.prune("accounts: [{name: default}]\nconsumers: []").await.unwrap();
+    assert!(applied.removed.is_empty(), "none is left");
+}
+
+#[tokio::test]
 async fn grants_are_revoked_and_their_rows_kept() {
     let node = Node::with(SHOP).await;
     let applied = node.prune("grants: [{to: {group: staff}, api: orders}]").await.unwrap();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use keyward_api::{Applied, Call, ClientError, FieldProblem, Mention, Route, WorldFile, write_json};
 
-use super::fields::read_text;
+use super::fields::read_bytes;
 use super::nouns::{minted, once, warn};
 use super::output::show;
 use super::remote::{Remote, failure};
@@ -38,9 +38,10 @@ impl Apply {
         if self.identity.is_some() {
             return Err(Failure::usage("`--identity` is not supported by this version; leave it out"));
         }
-        let text = read_text(&self.file)?;
+        let bytes = read_bytes(&self.file)?;
         let wrong = |problems: Vec<FieldProblem>| Failure::usage(listed(&self.file, &problems));
-        let read = WorldFile::parse(&text, &|name| std::env::var(name).ok()).map_err(wrong)?;
+        let text = WorldFile::text(&bytes).map_err(|problem| wrong(vec![problem]))?;
+        let read = WorldFile::parse(text, &|name| std::env::var(name).ok()).map_err(wrong)?;
         let body = write_json(&read.world).map_err(Failure::new)?.into_bytes();
         let call = Call::new(Route::Apply, [])
             .query("dry_run", self.dry_run.then_some(true))

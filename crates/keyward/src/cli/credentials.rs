@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use keyward_api::{Answer, Call, Credential, Deleted, List, Revealed, Route};
+use keyward_api::{Answer, Call, Credential, Deleted, Done, ForeignCaller, List, Revealed, Route};
 
-use super::fields::{Fields, Object, read_secret};
+use super::fields::{Fields, Object, read_secret, read_text};
 use super::nouns::{One, body, credentials_table, gone, minted, once, show_answer, warn};
 use super::output::{self, show};
 use super::remote::{Remote, failure};
@@ -25,6 +25,10 @@ pub(crate) enum CredentialCommand {
     Disable(ById),
     /// Give it a new value; the old one proves nothing any more.
     Reset(Reset),
+    /// Give it a successor beside it; the old one goes on for the overlap.
+    Rotate(Rotate),
+    /// Present a value that leaked: if it is one, it proves nothing any more. The answer does not say whether it was.
+    ReportLeak(ReportLeak),
     /// Show its value again; the audit trail says so.
     Reveal(ById),
     /// Delete it.
@@ -74,6 +78,75 @@ pub(crate) struct Reset {
     value_file: Option<PathBuf>,
 }
 
+/// What to rotate.
+#[derive(Debug, Args)]
+pub(crate) struct Rotate {
+    #[command(flatten)]
+    one: ById,
+    /// How long the old one goes on, in seconds; 0: it ends at once.
+    #[arg(long, value_name = "SECONDS", default_value_t = 604_800)]
+    overlap_s: u64,
+    /// The new AppKey of a key pair; absent: generated.
+    #[arg(long, value_name = "APP_KEY")]
+    app_key: Option<String>,
+    /// File with the new value (`-` for standard input); absent: generated.
+    #[arg(long, value_name = "FILE")]
+    value_file: Option<PathBuf>,
+}
+
+/// What leaked.
+#[derive(Debug, Args)]
+pub(crate) struct ReportLeak {
+    /// File with the API key, AppCode, AppSecret or operator token (`-` for standard input).
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    value_file: PathBuf,
+    /// Of an AppSecret: the AppKey it goes with.
+    #[arg(long, value_name = "APP_KEY")]
+    app_key: Option<String>,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+/// Whom to look up.
+#[derive(Debug, Args)]
+pub(crate) struct LookUp {
+    #[command(flatten)]
+    one: ById,
+}
+
+impl LookUp {
+    pub(crate) async fn run(self) -> Outcome {
+        let call = self.one.call(Route::LookUpCaller);
+        let found: Answer<ForeignCaller> = self.one.remote.client()?.send(call).await.map_err(failure)?;
+        show(self.one.remote.output, &found.object, output::fields)
+    }
+}
+
+impl Rotate {
+    async fn run(self) -> Outcome {
+        let value = self.value_file.as_deref().map(read_text).transpose()?;
+        let value = value.map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
+        let object = Fields::default()
+            .put("overlap_s", Some(self.overlap_s))
+            .put("value", value)
+            .put("app_key", self.app_key)
+            .done();
+        reset_one(&self.one.remote, self.one.call(Route::RotateCredential).json(body(&object)?)).await
+    }
+}
+
+impl ReportLeak {
+    async fn run(self) -> Outcome {
+        let value = read_text(&self.value_file)?.trim_end_matches(['\r', '\n']).to_owned();
+        let object = Fields::default().put("value", Some(value)).put("app_key", self.app_key).done();
+        let call = Call::new(Route::ReportLeak, []).json(body(&object)?);
+        let done: Done = self.remote.client()?.send(call).await.map_err(failure)?;
+        show(self.remote.output, &done, |_| {
+            "reported: if it was a value of this store, it proves nothing any more".to_owned()
+        })
+    }
+}
+
 impl CredentialCommand {
     pub(crate) async fn run(self) -> Outcome {
         match self {
@@ -89,6 +162,8 @@ impl CredentialCommand {
                 let body = reset_body(reset.value_file.as_deref())?;
                 reset_one(&reset.one.remote, reset.one.call(Route::ResetCredential).json(body)).await
             }
+            Self::Rotate(rotate) => rotate.run().await,
+            Self::ReportLeak(report) => report.run().await,
             Self::Reveal(one) => reveal(&one).await,
             Self::Delete(one) => delete(&one).await,
         }

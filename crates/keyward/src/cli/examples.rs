@@ -44,6 +44,23 @@ Examples:
   keyward sign --app-key 203753385 --algorithm HmacSHA1 --body '{\"item\": 7}' POST http://127.0.0.1:8080/orders
   keyward sign --app-key 203753385 --scheme tencent --stage-prefix /test http://127.0.0.1:8080/test/orders/1";
 
+pub(super) const OPERATOR: &str = "\
+Examples:
+  keyward operator create alice --role owner --password-file -
+  keyward operator create bob --role developer@default --role viewer@partner
+  keyward operator token create bob --name ci --role developer --only-account default
+  keyward operator disable bob";
+
+pub(super) const AUDIT: &str = "\
+Examples:
+  keyward audit list --noun grant --newest
+  keyward audit export --from 2026-01-01T00:00:00Z
+  keyward audit verify";
+
+pub(super) const CALLER: &str = "\
+Examples:
+  keyward caller app_018f0000000070008000000000000abc";
+
 pub(super) const APP: &str = "\
 Examples:
   keyward app create shop --tag team=web
@@ -102,6 +119,10 @@ Examples:
   keyward credential find 203753385
   keyward credential reveal crd_018f0000000070008000000000000abc
   keyward credential change crd_018f0000000070008000000000000abc --valid-until 2027-01-01T00:00:00Z";
+
+pub(super) const OPENAPI: &str = "\
+Examples:
+  keyward openapi > openapi.json";
 
 pub(super) const COMPLETION: &str = "\
 Examples:

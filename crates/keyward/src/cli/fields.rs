@@ -89,13 +89,19 @@ fn read_object(path: &Path) -> Result<Object, Failure> {
 
 /// The text of a file, or of standard input for `-`.
 pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
+    String::from_utf8(read_bytes(path)?)
+        .map_err(|_| Failure::usage(format!("`{}` cannot be read: it is not UTF-8", path.display())))
+}
+
+/// The bytes of a file, or of standard input for `-`.
+pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, Failure> {
     let wrong = |error| Failure::usage(format!("`{}` cannot be read: {error}", path.display()));
     if path == Path::new("-") {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).map_err(wrong)?;
-        return Ok(text);
+        let mut bytes = Vec::new();
+        std::io::stdin().read_to_end(&mut bytes).map_err(wrong)?;
+        return Ok(bytes);
     }
-    std::fs::read_to_string(path).map_err(wrong)
+    std::fs::read(path).map_err(wrong)
 }
 
 /// A secret from a file (`-`: standard input), without the line break at its end.

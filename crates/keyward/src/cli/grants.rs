@@ -1,7 +1,7 @@
 //! `keyward grant`.
 
 use clap::{Args, Subcommand};
-use keyward_api::{Answer, Call, Grant, Grantee, List, Revoked, Route, Stored};
+use keyward_api::{Answer, Call, Grant, Grantee, GrantsGiven, List, Revoked, Route, Stored};
 use serde_json::Value;
 
 use super::fields::{Fields, operation};
@@ -18,6 +18,8 @@ pub(crate) enum GrantCommand {
     Show(One),
     /// Let a caller or group call an API.
     Create(Box<Create>),
+    /// Give several on the same terms, 100 at most: all of them or none.
+    Batch(Batch),
     /// Change when a grant holds, or its description. For anything else revoke it and give another.
     Change(Change),
     /// End a grant, for good and at once.
@@ -112,6 +114,30 @@ pub(crate) struct Create {
     remote: Remote,
 }
 
+/// What to grant to several, or on several APIs.
+#[derive(Debug, Args)]
+pub(crate) struct Batch {
+    /// Who may call: app:NAME, consumer:NAME or group:NAME, or the id of a caller of another account.
+    #[arg(long, value_name = "CALLER", value_parser = grantee, required = true)]
+    to: Vec<Grantee>,
+    /// What may be called.
+    #[arg(long, value_name = "NAME", required = true)]
+    api: Vec<String>,
+    /// Account of the APIs.
+    #[arg(long, value_name = "NAME")]
+    account: Option<String>,
+    /// Only on this stage; none: on every stage.
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    stage: Vec<String>,
+    /// Only on this gateway; none: on every gateway.
+    #[arg(long, value_name = "NAME")]
+    gateway: Vec<String>,
+    #[command(flatten)]
+    when: When,
+    #[command(flatten)]
+    remote: Remote,
+}
+
 /// When a grant holds, and why it was given.
 #[derive(Debug, Args)]
 pub(crate) struct When {
@@ -157,6 +183,7 @@ impl GrantCommand {
             Self::List(args) => args.run().await,
             Self::Show(one) => send(&one.remote, Call::new(Route::ShowGrant, [one.id.as_str()])).await,
             Self::Create(create) => create.run().await,
+            Self::Batch(batch) => batch.run().await,
             Self::Change(change) => change.run().await,
             Self::Revoke(one) => end(&one, Call::new(Route::RevokeGrant, [one.id.as_str()]), "revoked").await,
             Self::Renounce(renounce) => {
@@ -202,6 +229,24 @@ impl Create {
             .list("gateways", self.gateway)
             .list("operations", self.operation.iter().map(|text| operation(text)));
         create::<Grant>(&self.remote, &fields.done()).await
+    }
+}
+
+impl Batch {
+    async fn run(self) -> Outcome {
+        let to: Result<Vec<Value>, _> = self.to.iter().map(serde_json::to_value).collect();
+        let fields = self
+            .when
+            .fields()
+            .list("to", to.map_err(Failure::new)?)
+            .list("apis", self.api)
+            .put("account", self.account)
+            .list("stages", self.stage)
+            .list("gateways", self.gateway);
+        let call = Call::new(Route::CreateGrants, []).json(body(&fields.done())?);
+        let given: GrantsGiven = self.remote.client()?.send(call).await.map_err(failure)?;
+        warn(&given.warnings);
+        show(self.remote.output, &given, |given| Grant::table(&given.grants))
     }
 }
 
@@ -285,6 +330,7 @@ impl Listed for Grant {
             });
             [
                 grant.id.clone(),
+                about.account.clone(),
                 who(grant),
                 about.api.clone(),
                 all_or(about.stages.as_ref()),
@@ -296,7 +342,18 @@ impl Listed for Grant {
             ]
         });
         output::table(
-            ["id", "to", "api", "stages", "gateways", "operations", "valid from", "valid until", "state"],
+            [
+                "id",
+                "account",
+                "to",
+                "api",
+                "stages",
+                "gateways",
+                "operations",
+                "valid from",
+                "valid until",
+                "state",
+            ],
             rows,
         )
     }
