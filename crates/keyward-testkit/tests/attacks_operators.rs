@@ -243,7 +243,7 @@ async fn admin_016_a_known_and_an_unknown_name_look_alike() {
 }
 
 #[tokio::test]
-async fn admin_017_guessing_is_slowed_down_by_name_and_by_source() {
+async fn guessing_is_slowed_down_by_name_and_by_source() {
     let gateway = Gateway::start(EMPTY).await;
     gateway.operator("alice", &[(None, Role::Owner)]).await;
     let mut statuses = Vec::new();
