@@ -106,6 +106,7 @@ impl Control {
             Arc::clone(&snapshots),
             minter,
             mark,
+            loaded.left_out,
             seen,
         );
         let inner = Inner {

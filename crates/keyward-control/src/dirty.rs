@@ -36,6 +36,8 @@ pub(crate) struct Updates {
     pub(crate) list: Vec<SnapshotUpdate>,
     /// Can it not be said from this alone, so that everything must be read?
     pub(crate) unclear: bool,
+    /// Ids of what cannot be believed.
+    pub(crate) left_out: Vec<String>,
 }
 
 impl Dirty {
@@ -134,109 +136,142 @@ impl Dirty {
     /// What follows for the Snapshot from what was touched, as it stands in the store now. What cannot be believed, or is not
     /// there any more, is gone for the Snapshot.
     pub(crate) async fn updates(self, reads: &mut Reads<'_>) -> Result<Updates, StoreError> {
-        let mut list = Vec::new();
+        let mut updates = Updates { list: Vec::new(), unclear: self.unclear, left_out: Vec::new() };
         for (id, gone) in self.single {
-            list.extend(single_update(reads, id, gone).await?);
+            updates.single(reads, id, gone).await?;
         }
-        list.extend(caller_updates(reads, self.callers).await?);
-        list.extend(group_updates(reads, self.groups).await?);
-        list.extend(grant_updates(reads, self.grants).await?);
-        Ok(Updates { list, unclear: self.unclear })
+        updates.callers(reads, self.callers).await?;
+        updates.groups(reads, self.groups).await?;
+        updates.grants(reads, self.grants).await?;
+        Ok(updates)
     }
 }
 
-async fn single_update(
-    reads: &mut Reads<'_>,
-    id: RecordId,
-    gone: bool,
-) -> Result<Option<SnapshotUpdate>, StoreError> {
-    let found = match gone {
-        true => None,
-        false => believed(reads.record(&id).await)?,
-    };
-    Ok(match (found, id) {
-        (Some(Record::Account(account)), _) => Some(SnapshotUpdate::UpsertAccount(account)),
-        (Some(Record::Gateway(gateway)), _) => Some(SnapshotUpdate::UpsertGateway(gateway)),
-        (Some(Record::Service(service)), _) => Some(SnapshotUpdate::UpsertService(service)),
-        (Some(Record::Api(api)), _) => Some(SnapshotUpdate::UpsertApi(Box::new(api))),
-        (_, RecordId::Account(id)) => Some(SnapshotUpdate::RemoveAccount(id)),
-        (_, RecordId::Gateway(id)) => Some(SnapshotUpdate::RemoveGateway(id)),
-        (_, RecordId::Service(id)) => Some(SnapshotUpdate::RemoveService(id)),
-        (_, RecordId::Api(id)) => Some(SnapshotUpdate::RemoveApi(id)),
-        _ => None,
-    })
-}
-
-fn believed(found: Result<Option<Record>, StoreError>) -> Result<Option<Record>, StoreError> {
-    match found {
-        Err(StoreError::Damaged(row)) => {
-            tracing::error!(%row, "left out of the configuration");
-            Ok(None)
-        }
-        found => found,
+impl Updates {
+    async fn single(&mut self, reads: &mut Reads<'_>, id: RecordId, gone: bool) -> Result<(), StoreError> {
+        let found = match gone {
+            true => None,
+            false => self.believed(&id, reads.record(&id).await)?,
+        };
+        self.list.extend(match (found, id) {
+            (Some(Record::Account(account)), _) => Some(SnapshotUpdate::UpsertAccount(account)),
+            (Some(Record::Gateway(gateway)), _) => Some(SnapshotUpdate::UpsertGateway(gateway)),
+            (Some(Record::Service(service)), _) => Some(SnapshotUpdate::UpsertService(service)),
+            (Some(Record::Api(api)), _) => Some(SnapshotUpdate::UpsertApi(Box::new(api))),
+            (_, RecordId::Account(id)) => Some(SnapshotUpdate::RemoveAccount(id)),
+            (_, RecordId::Gateway(id)) => Some(SnapshotUpdate::RemoveGateway(id)),
+            (_, RecordId::Service(id)) => Some(SnapshotUpdate::RemoveService(id)),
+            (_, RecordId::Api(id)) => Some(SnapshotUpdate::RemoveApi(id)),
+            _ => None,
+        });
+        Ok(())
     }
-}
 
-async fn caller_updates(
-    reads: &mut Reads<'_>,
-    touched: BTreeMap<CallerId, bool>,
-) -> Result<Vec<SnapshotUpdate>, StoreError> {
-    let there: Vec<CallerId> = touched.iter().filter(|(_, gone)| !**gone).map(|(id, _)| *id).collect();
-    let callers = reads.callers(&there).await?;
-    let mut credentials: BTreeMap<CallerId, Vec<Credential>> = BTreeMap::new();
-    for found in reads.credentials_of(&there).await? {
-        match reads.open(&found.object) {
-            Ok(record) => credentials.entry(found.object.caller).or_default().push(record.credential),
-            Err(error) => tracing::error!(%error, "left out of the configuration"),
+    fn believed<T>(
+        &mut self,
+        id: &RecordId,
+        found: Result<Option<T>, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        match found {
+            Err(StoreError::Damaged(row)) => {
+                tracing::error!(%row, "left out of the configuration");
+                self.left_out.push(id.to_string());
+                Ok(None)
+            }
+            found => found,
         }
     }
-    let mut callers: BTreeMap<CallerId, Caller> =
-        callers.into_iter().map(|found| (found.object.id, found.object)).collect();
-    let update = |(id, gone): (CallerId, bool)| match callers.remove(&id).filter(|_| !gone) {
-        Some(caller) => {
-            SnapshotUpdate::UpsertCaller { caller, credentials: credentials.remove(&id).unwrap_or_default() }
-        }
-        None => SnapshotUpdate::RemoveCaller(id),
-    };
-    // Those that are gone come first, for others may take their places.
-    let (gone, there): (Vec<_>, Vec<_>) = touched.into_iter().partition(|(_, gone)| *gone);
-    Ok(gone.into_iter().chain(there).map(update).collect())
-}
 
-async fn group_updates(
-    reads: &mut Reads<'_>,
-    touched: BTreeMap<GroupId, bool>,
-) -> Result<Vec<SnapshotUpdate>, StoreError> {
-    let there: Vec<GroupId> = touched.iter().filter(|(_, gone)| !**gone).map(|(id, _)| *id).collect();
-    let mut members = reads.members_of(&there).await?;
-    let mut groups: BTreeMap<GroupId, Group> =
-        reads.groups(&there).await?.into_iter().map(|found| (found.object.id, found.object)).collect();
-    let update = |(id, gone): (GroupId, bool)| match groups.remove(&id).filter(|_| !gone) {
-        Some(group) => {
-            let members = members.remove(&id).unwrap_or_default();
-            SnapshotUpdate::UpsertGroup(Group { members, ..group })
+    async fn callers(
+        &mut self,
+        reads: &mut Reads<'_>,
+        touched: BTreeMap<CallerId, bool>,
+    ) -> Result<(), StoreError> {
+        let there: Vec<CallerId> = touched.iter().filter(|(_, gone)| !**gone).map(|(id, _)| *id).collect();
+        let callers = reads.callers(&there).await?;
+        let mut credentials: BTreeMap<CallerId, Vec<Credential>> = BTreeMap::new();
+        for found in reads.credentials_of(&there).await? {
+            let (id, caller) = (RecordId::Credential(found.object.id), found.object.caller);
+            if let Some(record) = self.believed(&id, reads.open(&found.object).map(Some))? {
+                credentials.entry(caller).or_default().push(record.credential);
+            }
         }
-        None => SnapshotUpdate::RemoveGroup(id),
-    };
-    Ok(touched.into_iter().map(update).collect())
-}
+        let mut callers: BTreeMap<CallerId, Caller> =
+            callers.into_iter().map(|found| (found.object.id, found.object)).collect();
+        // Those that are gone come first, for others may take their places.
+        let (gone, there): (Vec<_>, Vec<_>) = touched.into_iter().partition(|(_, gone)| *gone);
+        for (id, gone) in gone.into_iter().chain(there) {
+            let update = match callers.remove(&id).filter(|_| !gone) {
+                Some(caller) => SnapshotUpdate::UpsertCaller {
+                    caller,
+                    credentials: credentials.remove(&id).unwrap_or_default(),
+                },
+                None => {
+                    self.missing(id, gone);
+                    SnapshotUpdate::RemoveCaller(id)
+                }
+            };
+            self.list.push(update);
+        }
+        Ok(())
+    }
 
-async fn grant_updates(
-    reads: &mut Reads<'_>,
-    touched: BTreeMap<GrantId, DirtyGrant>,
-) -> Result<Vec<SnapshotUpdate>, StoreError> {
-    let to_read =
-        |(id, grant): (&GrantId, &DirtyGrant)| matches!(grant, DirtyGrant::ToRead(_)).then_some(*id);
-    let ids: Vec<GrantId> = touched.iter().filter_map(to_read).collect();
-    let mut found: BTreeMap<GrantId, Grant> =
-        reads.grants(&ids).await?.into_iter().map(|found| (found.object.id, found.object)).collect();
-    let update = |(id, grant)| match grant {
-        DirtyGrant::There(grant) => SnapshotUpdate::UpsertGrant(*grant),
-        DirtyGrant::ToRead(grantee) => match found.remove(&id) {
-            Some(grant) => SnapshotUpdate::UpsertGrant(grant),
-            None => SnapshotUpdate::RemoveGrant { id, grantee },
-        },
-        DirtyGrant::Gone(grantee) => SnapshotUpdate::RemoveGrant { id, grantee },
-    };
-    Ok(touched.into_iter().map(update).collect())
+    async fn groups(
+        &mut self,
+        reads: &mut Reads<'_>,
+        touched: BTreeMap<GroupId, bool>,
+    ) -> Result<(), StoreError> {
+        let there: Vec<GroupId> = touched.iter().filter(|(_, gone)| !**gone).map(|(id, _)| *id).collect();
+        let mut members = reads.members_of(&there).await?;
+        let mut groups: BTreeMap<GroupId, Group> =
+            reads.groups(&there).await?.into_iter().map(|found| (found.object.id, found.object)).collect();
+        for (id, gone) in touched {
+            let update = match groups.remove(&id).filter(|_| !gone) {
+                Some(group) => {
+                    let members = members.remove(&id).unwrap_or_default();
+                    SnapshotUpdate::UpsertGroup(Group { members, ..group })
+                }
+                None => {
+                    self.missing(id, gone);
+                    SnapshotUpdate::RemoveGroup(id)
+                }
+            };
+            self.list.push(update);
+        }
+        Ok(())
+    }
+
+    async fn grants(
+        &mut self,
+        reads: &mut Reads<'_>,
+        touched: BTreeMap<GrantId, DirtyGrant>,
+    ) -> Result<(), StoreError> {
+        let to_read =
+            |(id, grant): (&GrantId, &DirtyGrant)| matches!(grant, DirtyGrant::ToRead(_)).then_some(*id);
+        let ids: Vec<GrantId> = touched.iter().filter_map(to_read).collect();
+        let mut found: BTreeMap<GrantId, Grant> =
+            reads.grants(&ids).await?.into_iter().map(|found| (found.object.id, found.object)).collect();
+        for (id, grant) in touched {
+            let update = match grant {
+                DirtyGrant::There(grant) => SnapshotUpdate::UpsertGrant(*grant),
+                DirtyGrant::ToRead(grantee) => match found.remove(&id) {
+                    Some(grant) => SnapshotUpdate::UpsertGrant(grant),
+                    None => {
+                        self.missing(id, false);
+                        SnapshotUpdate::RemoveGrant { id, grantee }
+                    }
+                },
+                DirtyGrant::Gone(grantee) => SnapshotUpdate::RemoveGrant { id, grantee },
+            };
+            self.list.push(update);
+        }
+        Ok(())
+    }
+
+    /// A list leaves out what cannot be believed.
+    fn missing(&mut self, id: impl ToString, gone: bool) {
+        if !gone {
+            self.left_out.push(id.to_string());
+        }
+    }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use keyward_access::{CompileError, ObjectId, Snapshot, SnapshotUpdate};
-use keyward_model::Timestamp;
+use keyward_model::{Grantee, Timestamp};
 use keyward_store::{Change, Look, Mark, Reads, Store, StoreError, Watch};
 use tokio::sync::watch;
 
@@ -159,11 +159,15 @@ pub(crate) fn jitter((least, most): (u64, u64)) -> Duration {
 
 /// What came of catching up.
 pub(crate) enum Caught {
-    /// There was nothing new, or what follows from it.
+    /// Where the store stands, and the Snapshot that follows if something is new.
     Up(Mark, Option<Arc<Snapshot>>),
     /// The log does not say enough: everything must be read.
     Reload,
 }
+
+/// Ids of what is in the store and not in the Snapshot, because it cannot be believed or does not compile. Where one of them changes,
+/// everything is read anew: others may be missing only because of it.
+pub(crate) type LeftOut = BTreeSet<String>;
 
 /// Catches up with the store as `reads` sees it, which must stay so meanwhile.
 pub(crate) async fn catch_up(
@@ -171,6 +175,7 @@ pub(crate) async fn catch_up(
     shared: &Shared,
     known: &Mark,
     snapshot: &Arc<Snapshot>,
+    left_out: &mut LeftOut,
 ) -> Result<Caught, StoreError> {
     let mark = reads.continues(known).await?;
     let from = snapshot.revision().number;
@@ -181,6 +186,9 @@ pub(crate) async fn catch_up(
         return Ok(Caught::Up(mark, None));
     }
     let Some(changes) = changes(reads, from, mark.revision).await? else { return Ok(Caught::Reload) };
+    if touches(&changes, left_out) {
+        return Ok(Caught::Reload);
+    }
     let mut dirty = Dirty::default();
     changes.iter().for_each(|change| dirty.change(change));
     for account in dirty.accounts() {
@@ -190,15 +198,33 @@ pub(crate) async fn catch_up(
     if updates.unclear {
         return Ok(Caught::Reload);
     }
+    left_out.extend(updates.left_out);
     let next = shared.revision(mark.revision);
-    Ok(match compile(snapshot, next, updates.list) {
+    Ok(match compile(snapshot, next, updates.list, left_out) {
         Some(snapshot) => Caught::Up(mark, Some(Arc::new(snapshot))),
         None => Caught::Reload,
     })
 }
 
+/// Is something of this among what was left out?
+pub(crate) fn touches(changes: &[Change], left_out: &LeftOut) -> bool {
+    let touched = |change: &Change| {
+        let owner = change.owner.map(|owner| match owner {
+            Grantee::Caller(id) => id.to_string(),
+            Grantee::Group(id) => id.to_string(),
+        });
+        let id = change.record.map(|id| id.to_string());
+        [id, owner].into_iter().flatten().any(|id| left_out.contains(&id))
+    };
+    !left_out.is_empty() && changes.iter().any(touched)
+}
+
 /// What changed after `from` up to `to`; `None` where the log does not reach back that far, or it is too much.
-async fn changes(reads: &mut Reads<'_>, from: u64, to: u64) -> Result<Option<Vec<Change>>, StoreError> {
+pub(crate) async fn changes(
+    reads: &mut Reads<'_>,
+    from: u64,
+    to: u64,
+) -> Result<Option<Vec<Change>>, StoreError> {
     let mut changes: Vec<Change> = Vec::new();
     let mut at = from;
     while at < to {
@@ -218,12 +244,16 @@ fn compile(
     snapshot: &Snapshot,
     next: keyward_model::Revision,
     mut updates: Vec<SnapshotUpdate>,
+    left_out: &mut LeftOut,
 ) -> Option<Snapshot> {
     // Each round takes something out or gives up on it, and what is left out can make more impossible.
     for _ in 0..=updates.len().saturating_mul(2).min(64) {
         match snapshot.apply(next, &updates) {
             Ok(next) => return Some(next),
-            Err(error) => updates = without(updates, &error)?,
+            Err(error) => {
+                left_out.extend(error.problems.iter().map(|problem| whole(problem.object).to_string()));
+                updates = without(updates, &error)?;
+            }
         }
     }
     None
@@ -251,7 +281,7 @@ fn without(updates: Vec<SnapshotUpdate>, error: &CompileError) -> Option<Vec<Sna
 }
 
 /// A credential is part of its caller.
-fn whole(object: ObjectId) -> ObjectId {
+pub(crate) fn whole(object: ObjectId) -> ObjectId {
     match object {
         ObjectId::Credential(caller, _) => ObjectId::Caller(caller),
         other => other,

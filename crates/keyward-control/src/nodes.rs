@@ -157,7 +157,7 @@ impl Control {
     }
 
     /// Lists this node among those that follow the store, from now until [`Control::close`]. A store that is away hears of it later.
-    pub fn join(&self, info: NodeInfo) {
+    pub async fn join(&self, info: NodeInfo) {
         let state = NodeState {
             id: self.node_id().to_owned(),
             name: info.name,
@@ -165,8 +165,12 @@ impl Control {
             version: info.version,
             admin: info.admin,
             started: self.now(),
-            revision: 0,
+            revision: self.revision().number,
         };
+        // Whoever waits for all nodes from now on waits for this one too.
+        if let Err(error) = self.store().put_node(&state).await {
+            tracing::warn!(%error, "the store did not hear of this node yet");
+        }
         self.keep_presence(Presence::start(self.store_arc(), self.shared_arc(), state));
     }
 

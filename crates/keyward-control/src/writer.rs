@@ -9,7 +9,7 @@ use keyward_model::Revision;
 use keyward_store::{Mark, Store, StoreError, WriteTx};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::follow::{Caught, Sight, catch_up, is_refusal};
+use crate::follow::{Caught, LeftOut, Sight, catch_up, changes, is_refusal, touches};
 use crate::job::Job;
 use crate::shared::Shared;
 use crate::{Actor, Asking, ControlError, ErrorKind, Minter, load};
@@ -116,10 +116,12 @@ pub(crate) fn start(
     snapshots: Arc<ArcSwap<Snapshot>>,
     minter: Minter,
     mark: Mark,
+    left_out: LeftOut,
     sights: watch::Receiver<Option<Sight>>,
 ) -> (Writes, tokio::task::JoinHandle<()>) {
     let (queue, waiting) = mpsc::channel(QUEUE_MAX);
-    let writer = Writer { store, shared, snapshots, minter, mark, waiting, sights, retired: Vec::new() };
+    let writer =
+        Writer { store, shared, snapshots, minter, mark, left_out, waiting, sights, retired: Vec::new() };
     (Writes { queue }, tokio::spawn(writer.run()))
 }
 
@@ -130,6 +132,7 @@ struct Writer {
     minter: Minter,
     /// Where the store stood when this node last saw it.
     mark: Mark,
+    left_out: LeftOut,
     waiting: mpsc::Receiver<Box<dyn Queued>>,
     sights: watch::Receiver<Option<Sight>>,
     /// Snapshots that may still be in use: they are dropped here, not where requests are served.
@@ -173,7 +176,8 @@ impl Writer {
         let snapshot = self.snapshots.load_full();
         let store = Arc::clone(&self.store);
         let mut reader = store.reader_at_one_moment().await?;
-        let caught = catch_up(&mut reader.reads(), &self.shared, &self.mark, &snapshot).await?;
+        let caught =
+            catch_up(&mut reader.reads(), &self.shared, &self.mark, &snapshot, &mut self.left_out).await?;
         reader.finish().await?;
         match caught {
             Caught::Up(mark, snapshot) => {
@@ -192,8 +196,29 @@ impl Writer {
         let mark = store.reader().await?.reads().continues(&self.mark).await?;
         let loaded = load::snapshot(&store, &self.shared).await?;
         self.mark = mark;
+        self.left_out = loaded.left_out;
         self.publish(Some(Arc::new(loaded.snapshot)));
         Ok(())
+    }
+
+    /// Reads everything anew if this node's own writes after this revision touched what is left out.
+    async fn mend(&mut self, before: u64) {
+        if self.left_out.is_empty() {
+            return;
+        }
+        let store = Arc::clone(&self.store);
+        let read = async {
+            let mut reader = store.reader().await?;
+            changes(&mut reader.reads(), before, self.mark.revision).await
+        };
+        let mended = match read.await {
+            Ok(Some(changes)) if touches(&changes, &self.left_out) => self.reload().await,
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = mended {
+            tracing::warn!(%error, "what was left out stays so until the next start");
+        }
     }
 
     fn publish(&mut self, snapshot: Option<Arc<Snapshot>>) {
@@ -216,7 +241,7 @@ impl Writer {
                 self.shared.standing.confirm(at);
                 return Ok(tx);
             }
-            match catch_up(&mut tx.reads(), &self.shared, &self.mark, &snapshot).await? {
+            match catch_up(&mut tx.reads(), &self.shared, &self.mark, &snapshot, &mut self.left_out).await? {
                 Caught::Up(mark, snapshot) => {
                     self.mark = mark;
                     self.publish(snapshot);
@@ -266,7 +291,9 @@ impl Writer {
         match job.commit().await {
             Ok((mark, snapshot)) => {
                 self.mark = mark;
+                let before = self.snapshots.load().revision().number;
                 self.publish(snapshot);
+                self.mend(before).await;
                 answers.all_hold();
             }
             Err(error) => answers.all_failed(&error),
