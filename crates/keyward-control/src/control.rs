@@ -11,6 +11,8 @@ use keyward_model::{Name, Plaintext, Revision, World};
 use keyward_store::{Store, StoreOptions};
 use tokio::task::JoinHandle;
 
+use crate::follow::{Freshness, Standing};
+use crate::nodes::Presence;
 use crate::password::Passwords;
 use crate::sessions::Attempts;
 use crate::shared::Shared;
@@ -18,7 +20,7 @@ use crate::writer::{Work, Writes};
 use crate::{
     Accounts, Actor, Apis, Applications, Applied, ApplyOptions, Audit, Callers, Clock, Consumers,
     ControlError, Credentials, ErrorKind, Gateways, Grants, Groups, Minter, Operators, Random, Services,
-    Sessions, load, writer,
+    Sessions, follow, load, nodes, writer,
 };
 
 /// How a node's control is set up.
@@ -63,6 +65,9 @@ struct Inner {
     /// `None` once closed.
     writes: Mutex<Option<Writes>>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    node_id: String,
+    /// `None` before [`Control::join`] and after closing.
+    presence: Mutex<Option<Presence>>,
 }
 
 impl Control {
@@ -72,7 +77,7 @@ impl Control {
     /// The store cannot be opened: another process has it, its master key is missing or another one, or it is damaged.
     pub async fn open(options: ControlOptions) -> Result<Self, ControlError> {
         let store = Store::open(StoreOptions {
-            data_dir: options.data_dir,
+            data_dir: options.data_dir.clone(),
             url: options.store_url,
             master_key_file: options.master_key_file,
         })
@@ -82,14 +87,28 @@ impl Control {
             digest_key: store.digest_key().clone(),
             store_id: store.id(),
             own_listeners: RwLock::new(options.own_listeners),
+            standing: Standing::new(!store.is_shared()),
         });
         let mut minter = Minter::new(options.random);
+        let node_id = nodes::node_id(&options.data_dir, &mut minter, shared.now())?;
         load::seed(&store, &mut minter, shared.now()).await?;
+        // Before the rows, so that what others write meanwhile counts as new.
+        let mark = store.reader().await?.reads().mark().await?;
         let loaded = load::snapshot(&store, &shared).await?;
+        shared.standing.applied.send_replace(loaded.snapshot.revision().number);
         let store = Arc::new(store);
         let snapshots = Arc::new(ArcSwap::from_pointee(loaded.snapshot));
-        let (writes, writer) =
-            writer::start(Arc::clone(&store), Arc::clone(&shared), Arc::clone(&snapshots), minter);
+        let (sights, seen) = tokio::sync::watch::channel(None);
+        tokio::spawn(follow::watch_store(Arc::clone(&store), Arc::clone(&shared), sights));
+        let (writes, writer) = writer::start(
+            Arc::clone(&store),
+            Arc::clone(&shared),
+            Arc::clone(&snapshots),
+            minter,
+            mark,
+            loaded.left_out,
+            seen,
+        );
         let inner = Inner {
             store,
             shared,
@@ -99,6 +118,8 @@ impl Control {
             attempts: Attempts::default(),
             writes: Mutex::new(Some(writes)),
             writer: Mutex::new(Some(writer)),
+            node_id,
+            presence: Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner), asking: Asking::default() })
     }
@@ -124,6 +145,11 @@ impl Control {
         Arc::clone(&self.inner.snapshots)
     }
 
+    /// When this node last knew that it had everything.
+    pub fn freshness(&self) -> Arc<Freshness> {
+        Arc::clone(&self.inner.shared.standing.freshness)
+    }
+
     /// The revision in effect.
     pub fn revision(&self) -> Revision {
         self.inner.snapshots.load().revision()
@@ -134,11 +160,15 @@ impl Control {
         &self.inner.quarantined
     }
 
-    /// Does the store take writes? For readiness.
+    /// Does the store take writes, and is it the one that this node follows? For readiness. (A store elsewhere that is away for a
+    /// while is no reason to turn requests away.)
     ///
     /// # Errors
     /// Why it does not.
     pub fn ready(&self) -> Result<(), ControlError> {
+        if let Some(refused) = self.inner.shared.standing.refused() {
+            return Err(refused.into());
+        }
         Ok(self.inner.store.takes_writes()?)
     }
 
@@ -172,6 +202,10 @@ impl Control {
 
     /// Stops after the writes that wait, and lets go of the data folder. Decisions go on from the last Snapshot.
     pub async fn close(&self) {
+        let presence = self.inner.presence.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(presence) = presence {
+            presence.end().await;
+        }
         let writes = self.inner.writes.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(writes);
         let writer = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -261,6 +295,28 @@ impl Control {
         let mut asking = self.asking.clone();
         asking.dry_run |= dry_run;
         self.asking(asking)
+    }
+
+    pub(crate) fn store_arc(&self) -> Arc<Store> {
+        Arc::clone(&self.inner.store)
+    }
+
+    pub(crate) fn shared_arc(&self) -> Arc<Shared> {
+        Arc::clone(&self.inner.shared)
+    }
+
+    /// Is this the id of this node?
+    pub(crate) fn is_this(&self, node: &str) -> bool {
+        self.inner.node_id == node
+    }
+
+    /// The id of this node.
+    pub fn node_id(&self) -> &str {
+        &self.inner.node_id
+    }
+
+    pub(crate) fn keep_presence(&self, presence: Presence) {
+        *self.inner.presence.lock().unwrap_or_else(PoisonError::into_inner) = Some(presence);
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -204,6 +204,7 @@ impl From<StoreError> for ControlError {
             StoreError::Newer => (ErrorKind::StoreUnavailable, "store_newer"),
             StoreError::Address(_) => (ErrorKind::StoreUnavailable, "store_address"),
             StoreError::AnotherStore => (ErrorKind::StoreUnavailable, "another_store"),
+            StoreError::WentBack { .. } => (ErrorKind::StoreUnavailable, "store_went_back"),
             StoreError::Text => (ErrorKind::Invalid, "text_malformed"),
             StoreError::OutcomeUnknown(_) => (ErrorKind::StoreUnavailable, "outcome_unknown"),
             StoreError::WritesRefused(_) => (ErrorKind::StoreUnavailable, "writes_refused"),

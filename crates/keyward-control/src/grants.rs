@@ -398,7 +398,7 @@ async fn views(
 ) -> Result<Vec<GrantView>, ControlError> {
     let mut views = Vec::with_capacity(found.len());
     for grant in found {
-        views.push(view(gather, grant, now).await?);
+        views.extend(object::believed(view(gather, grant, now).await)?);
     }
     Ok(views)
 }

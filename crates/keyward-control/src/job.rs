@@ -3,15 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use keyward_access::{CompileError, ObjectId, ProblemKind, Snapshot, SnapshotUpdate};
-use keyward_model::{
-    Action, CallerId, Credential, Grant, GrantId, Grantee, Group, GroupId, Place, Revision, Timestamp, World,
-};
-use keyward_store::{AuditEntry, Record, RecordId, StoreError, Touch, WriteTx};
+use keyward_access::{CompileError, ObjectId, ProblemKind, Snapshot};
+use keyward_model::{Action, Place, Revision, Timestamp, World};
+use keyward_store::{AuditEntry, Mark, RecordId, Touch, WriteTx};
 use serde_json::{Value, json};
 
+use crate::dirty::Dirty;
 use crate::gather::Gather;
-use crate::plan::{Owner, Plan, PlanContext, Removal, Step, account_of, describe, plan, removal};
+use crate::plan::{Plan, PlanContext, Removal, Step, account_of, describe, plan, removal};
 use crate::shared::Shared;
 use crate::{Actor, Asking, ControlError, ErrorKind, Minter, Problem};
 
@@ -45,26 +44,6 @@ impl Current {
         let Asking { dry_run, request } = asking;
         Self { actor, action, at, audit, dirty, places, dry_run, request }
     }
-}
-
-/// What a write touched, as the Snapshot counts.
-#[derive(Default)]
-struct Dirty {
-    /// Accounts, gateways, services and APIs; and whether they are gone.
-    single: BTreeMap<RecordId, bool>,
-    /// Callers, also where only a credential of theirs was touched; and whether they are gone.
-    callers: BTreeMap<CallerId, bool>,
-    /// Groups, also where only a member was touched; and whether they are gone.
-    groups: BTreeMap<GroupId, bool>,
-    grants: BTreeMap<GrantId, DirtyGrant>,
-    /// Was something touched that the Snapshot has no part of? Its revision counts all the same.
-    beside: bool,
-}
-
-/// A grant as it is now, or whom it was for.
-enum DirtyGrant {
-    There(Box<Grant>),
-    Gone(Grantee),
 }
 
 impl<'s> Job<'s> {
@@ -261,7 +240,8 @@ impl<'s> Job<'s> {
     async fn keep(&mut self) -> Result<Revision, ControlError> {
         let mut revision = self.shared.revision(self.tx.revision());
         let beside = self.current.dirty.beside;
-        let updates = self.updates().await?;
+        let dirty = std::mem::take(&mut self.current.dirty);
+        let updates = dirty.updates(&mut self.tx.reads()).await?.list;
         let mut snapshot = None;
         if beside || !updates.is_empty() {
             let next = self.shared.revision(revision.number.saturating_add(1));
@@ -288,87 +268,15 @@ impl<'s> Job<'s> {
         self.sound
     }
 
-    /// Commits; the Snapshot to be published, if anything changed.
-    pub(crate) async fn commit(self) -> Result<Option<Arc<Snapshot>>, ControlError> {
+    /// Commits; where the store stands then, and the Snapshot to be published, if anything changed.
+    pub(crate) async fn commit(self) -> Result<(Mark, Option<Arc<Snapshot>>), ControlError> {
         if !self.sound {
             let text = "the store failed in the middle of a write; nothing of it was kept: try again";
             return Err(ControlError::new(ErrorKind::StoreUnavailable, "store_unavailable", text));
         }
+        let mark = self.tx.mark();
         self.tx.commit().await?;
-        Ok(self.changed.then_some(self.snapshot))
-    }
-
-    /// The Snapshot's part of what was touched, as it stands in the store now.
-    async fn updates(&mut self) -> Result<Vec<SnapshotUpdate>, ControlError> {
-        let dirty = std::mem::take(&mut self.current.dirty);
-        let mut updates = Vec::new();
-        for (id, gone) in dirty.single {
-            updates.extend(self.single_update(id, gone).await?);
-        }
-        let (gone, there): (Vec<_>, Vec<_>) = dirty.callers.into_iter().partition(|(_, gone)| *gone);
-        updates.extend(gone.into_iter().map(|(id, _)| SnapshotUpdate::RemoveCaller(id)));
-        let there: Vec<CallerId> = there.into_iter().map(|(id, _)| id).collect();
-        updates.extend(self.caller_updates(&there).await?);
-        let (gone, there): (Vec<_>, Vec<_>) = dirty.groups.into_iter().partition(|(_, gone)| *gone);
-        updates.extend(gone.into_iter().map(|(id, _)| SnapshotUpdate::RemoveGroup(id)));
-        let there: Vec<GroupId> = there.into_iter().map(|(id, _)| id).collect();
-        updates.extend(self.group_updates(&there).await?);
-        updates.extend(dirty.grants.into_iter().map(|(id, grant)| match grant {
-            DirtyGrant::There(grant) => SnapshotUpdate::UpsertGrant(*grant),
-            DirtyGrant::Gone(grantee) => SnapshotUpdate::RemoveGrant { id, grantee },
-        }));
-        Ok(updates)
-    }
-
-    async fn single_update(
-        &mut self,
-        id: RecordId,
-        gone: bool,
-    ) -> Result<Option<SnapshotUpdate>, StoreError> {
-        if gone {
-            return Ok(match id {
-                RecordId::Account(id) => Some(SnapshotUpdate::RemoveAccount(id)),
-                RecordId::Gateway(id) => Some(SnapshotUpdate::RemoveGateway(id)),
-                RecordId::Service(id) => Some(SnapshotUpdate::RemoveService(id)),
-                RecordId::Api(id) => Some(SnapshotUpdate::RemoveApi(id)),
-                _ => None,
-            });
-        }
-        Ok(match self.tx.reads().record(&id).await? {
-            Some(Record::Account(account)) => Some(SnapshotUpdate::UpsertAccount(account)),
-            Some(Record::Gateway(gateway)) => Some(SnapshotUpdate::UpsertGateway(gateway)),
-            Some(Record::Service(service)) => Some(SnapshotUpdate::UpsertService(service)),
-            Some(Record::Api(api)) => Some(SnapshotUpdate::UpsertApi(Box::new(api))),
-            _ => None,
-        })
-    }
-
-    async fn caller_updates(&mut self, ids: &[CallerId]) -> Result<Vec<SnapshotUpdate>, StoreError> {
-        let mut reads = self.tx.reads();
-        let callers = reads.callers(ids).await?;
-        let mut credentials: BTreeMap<CallerId, Vec<Credential>> = BTreeMap::new();
-        for found in reads.credentials_of(ids).await? {
-            match reads.open(&found.object) {
-                Ok(record) => credentials.entry(found.object.caller).or_default().push(record.credential),
-                Err(error) => tracing::warn!(%error, "a credential cannot be read"),
-            }
-        }
-        let update = |caller: keyward_model::Caller| {
-            let credentials = credentials.remove(&caller.id).unwrap_or_default();
-            SnapshotUpdate::UpsertCaller { caller, credentials }
-        };
-        Ok(callers.into_iter().map(|found| found.object).map(update).collect())
-    }
-
-    async fn group_updates(&mut self, ids: &[GroupId]) -> Result<Vec<SnapshotUpdate>, StoreError> {
-        let mut reads = self.tx.reads();
-        let groups = reads.groups(ids).await?;
-        let mut members = reads.members_of(ids).await?;
-        let update = |group: Group| {
-            let members = members.remove(&group.id).unwrap_or_default();
-            SnapshotUpdate::UpsertGroup(Group { members, ..group })
-        };
-        Ok(groups.into_iter().map(|found| found.object).map(update).collect())
+        Ok((mark, self.changed.then_some(self.snapshot)))
     }
 
     /// What does not compile, at the places where it was described.
@@ -391,58 +299,6 @@ impl<'s> Job<'s> {
             }
         }
         ControlError::from(problems)
-    }
-}
-
-impl Dirty {
-    fn put(&mut self, record: &Record) {
-        match record {
-            Record::Caller(caller) => {
-                self.callers.insert(caller.id, false);
-            }
-            Record::Credential(record) => {
-                self.callers.entry(record.credential.caller).or_insert(false);
-            }
-            Record::Group(group) => {
-                self.groups.insert(group.id, false);
-            }
-            Record::Member(group, _) => {
-                self.groups.entry(*group).or_insert(false);
-            }
-            Record::Grant(grant) => {
-                self.grants.insert(grant.id, DirtyGrant::There(Box::new(grant.clone())));
-            }
-            Record::Account(_) | Record::Gateway(_) | Record::Service(_) | Record::Api(_) => {
-                self.single.insert(record.id(), false);
-            }
-            // No decision about a request depends on them.
-            Record::Operator(_) | Record::OperatorToken(_) => self.beside = true,
-        }
-    }
-
-    fn delete(&mut self, id: &RecordId, owner: Owner) {
-        match (id, owner) {
-            (RecordId::Caller(caller), _) => {
-                self.callers.insert(*caller, true);
-            }
-            (RecordId::Credential(_), Owner::Caller(caller)) => {
-                self.callers.entry(caller).or_insert(false);
-            }
-            (RecordId::Group(group), _) => {
-                self.groups.insert(*group, true);
-            }
-            (RecordId::Member(group, _), _) => {
-                self.groups.entry(*group).or_insert(false);
-            }
-            (RecordId::Grant(grant), Owner::Grantee(grantee)) => {
-                self.grants.insert(*grant, DirtyGrant::Gone(grantee));
-            }
-            (RecordId::Credential(_) | RecordId::Grant(_), _) => {}
-            (RecordId::Account(_) | RecordId::Gateway(_) | RecordId::Service(_) | RecordId::Api(_), _) => {
-                self.single.insert(*id, true);
-            }
-            (RecordId::Operator(_) | RecordId::OperatorToken(_), _) => self.beside = true,
-        }
     }
 }
 

@@ -10,6 +10,7 @@ use keyward_model::{
 use keyward_store::{AuditEntry, Record, Store, StoreError, Touch};
 use serde_json::json;
 
+use crate::follow::{self, LeftOut};
 use crate::plan::{account_of, describe};
 use crate::shared::Shared;
 use crate::{Actor, ControlError, ErrorKind, Minter};
@@ -21,6 +22,7 @@ const CONNECTIONS: usize = 4;
 pub(crate) struct FirstSnapshot {
     pub(crate) snapshot: Snapshot,
     pub(crate) quarantined: Vec<String>,
+    pub(crate) left_out: LeftOut,
 }
 
 /// The account and the gateway that exist from the start.
@@ -77,21 +79,25 @@ pub(crate) async fn seed(store: &Store, minter: &mut Minter, now: Timestamp) -> 
 
 /// Loads everything. What cannot be believed, or does not compile, is left out, and named.
 pub(crate) async fn snapshot(store: &Store, shared: &Shared) -> Result<FirstSnapshot, StoreError> {
-    let mut quarantined = Vec::new();
+    let (mut quarantined, mut left_out) = (Vec::new(), LeftOut::new());
     let mut rows = Rows::default();
     let revision = store
         .load_all(CONNECTIONS, |record| match record {
             Ok(record) => rows.add(record),
-            Err(row) => quarantined.push(row.to_string()),
+            Err(row) => {
+                quarantined.push(row.to_string());
+                left_out.insert(row.id);
+            }
         })
         .await?;
     let revision = shared.revision(revision);
     let loaded = Snapshot::load(revision, shared.digest_key.clone(), rows.into_updates());
     quarantined.extend(loaded.quarantined.iter().map(ToString::to_string));
+    left_out.extend(loaded.quarantined.iter().map(|problem| follow::whole(problem.object).to_string()));
     for what in &quarantined {
         tracing::warn!(what, "left out of the configuration");
     }
-    Ok(FirstSnapshot { snapshot: loaded.snapshot, quarantined })
+    Ok(FirstSnapshot { snapshot: loaded.snapshot, quarantined, left_out })
 }
 
 /// Records, put together to what a Snapshot is loaded from.

@@ -121,7 +121,7 @@ pub(crate) async fn list<O: Object>(
     });
     let mut items = Vec::with_capacity(found.len());
     for entity in found {
-        items.push(O::view(&mut gather, entity).await?);
+        items.extend(believed(O::view(&mut gather, entity).await)?);
     }
     Ok(Page { items, next })
 }
@@ -337,6 +337,20 @@ pub(crate) fn default_stays(noun: Noun) -> ControlError {
         format!("the {} `{}` cannot be deleted", noun.singular(), crate::DEFAULT),
     )
 }
+
+/// One of a list: what cannot be shown, because it names what is missing or cannot be believed, is left out, and the log says so.
+pub(crate) fn believed<T>(shown: Result<T, ControlError>) -> Result<Option<T>, ControlError> {
+    match shown {
+        Err(error) if error.code() == DAMAGED => {
+            tracing::error!(%error, "left out of a list");
+            Ok(None)
+        }
+        shown => shown.map(Some),
+    }
+}
+
+/// The code of what cannot be believed.
+const DAMAGED: &str = "row_damaged";
 
 /// The error about an object that names what is not there any more, which the store does not allow.
 pub(crate) fn incomplete(noun: Noun, name: &Name) -> ControlError {

@@ -7,12 +7,14 @@ use keyward_model::{DigestKey, Revision, Timestamp};
 use uuid::Uuid;
 
 use crate::Clock;
+use crate::follow::Standing;
 
 pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) digest_key: DigestKey,
     pub(crate) store_id: Uuid,
     pub(crate) own_listeners: RwLock<Vec<SocketAddr>>,
+    pub(crate) standing: Standing,
 }
 
 impl Shared {

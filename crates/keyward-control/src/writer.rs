@@ -6,12 +6,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use keyward_access::Snapshot;
 use keyward_model::Revision;
-use keyward_store::Store;
-use tokio::sync::{mpsc, oneshot};
+use keyward_store::{Mark, Store, StoreError, WriteTx};
+use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::follow::{Caught, LeftOut, Sight, catch_up, changes, is_refusal, touches};
 use crate::job::Job;
 use crate::shared::Shared;
-use crate::{Actor, Asking, ControlError, ErrorKind, Minter};
+use crate::{Actor, Asking, ControlError, ErrorKind, Minter, load};
 
 /// Most writes of one transaction.
 const BATCH_MAX: usize = 64;
@@ -107,15 +108,20 @@ impl Writes {
     }
 }
 
-/// Starts the writer. It ends when the last [`Writes`] is gone.
+/// Starts the writer, which is where the Snapshot moves: by writes of this node, and by those that `sights` tells of. It ends when the
+/// last [`Writes`] is gone.
 pub(crate) fn start(
     store: Arc<Store>,
     shared: Arc<Shared>,
     snapshots: Arc<ArcSwap<Snapshot>>,
     minter: Minter,
+    mark: Mark,
+    left_out: LeftOut,
+    sights: watch::Receiver<Option<Sight>>,
 ) -> (Writes, tokio::task::JoinHandle<()>) {
     let (queue, waiting) = mpsc::channel(QUEUE_MAX);
-    let writer = Writer { store, shared, snapshots, minter, waiting, retired: Vec::new() };
+    let writer =
+        Writer { store, shared, snapshots, minter, mark, left_out, waiting, sights, retired: Vec::new() };
     (Writes { queue }, tokio::spawn(writer.run()))
 }
 
@@ -124,23 +130,144 @@ struct Writer {
     shared: Arc<Shared>,
     snapshots: Arc<ArcSwap<Snapshot>>,
     minter: Minter,
+    /// Where the store stood when this node last saw it.
+    mark: Mark,
+    left_out: LeftOut,
     waiting: mpsc::Receiver<Box<dyn Queued>>,
+    sights: watch::Receiver<Option<Sight>>,
     /// Snapshots that may still be in use: they are dropped here, not where requests are served.
     retired: Vec<Arc<Snapshot>>,
 }
 
 impl Writer {
     async fn run(mut self) {
-        while let Some(first) = self.waiting.recv().await {
-            self.batch(first).await;
+        let mut watched = true;
+        loop {
+            tokio::select! {
+                first = self.waiting.recv() => match first {
+                    Some(first) => self.batch(first).await,
+                    None => return,
+                },
+                seen = self.sights.changed(), if watched => match seen {
+                    Ok(()) => self.follow().await,
+                    // Nobody else writes to this store.
+                    Err(_) => watched = false,
+                },
+            }
+        }
+    }
+
+    /// Catches up with what the watch has seen.
+    async fn follow(&mut self) {
+        let Some(sight) = *self.sights.borrow_and_update() else { return };
+        let followed = match sight.revision == self.snapshots.load().revision().number {
+            true => Ok(()),
+            false => self.catch_up().await,
+        };
+        match followed {
+            Ok(()) => self.shared.standing.confirm(sight.at),
+            Err(error) if is_refusal(&error) => self.shared.standing.refuse(error),
+            // The next look tries again.
+            Err(error) => tracing::warn!(%error, "what changed could not be read"),
+        }
+    }
+
+    async fn catch_up(&mut self) -> Result<(), StoreError> {
+        let snapshot = self.snapshots.load_full();
+        let store = Arc::clone(&self.store);
+        let mut reader = store.reader_at_one_moment().await?;
+        let caught =
+            catch_up(&mut reader.reads(), &self.shared, &self.mark, &snapshot, &mut self.left_out).await?;
+        reader.finish().await?;
+        match caught {
+            Caught::Up(mark, snapshot) => {
+                self.mark = mark;
+                self.publish(snapshot);
+                Ok(())
+            }
+            Caught::Reload => self.reload().await,
+        }
+    }
+
+    async fn reload(&mut self) -> Result<(), StoreError> {
+        tracing::info!("the change log does not lead to where the store is: everything is read anew");
+        let store = Arc::clone(&self.store);
+        // Before the rows, so that what is written meanwhile counts as new.
+        let mark = store.reader().await?.reads().continues(&self.mark).await?;
+        let loaded = load::snapshot(&store, &self.shared).await?;
+        self.mark = mark;
+        self.left_out = loaded.left_out;
+        self.publish(Some(Arc::new(loaded.snapshot)));
+        Ok(())
+    }
+
+    /// Reads everything anew if this node's own writes after this revision touched what is left out.
+    async fn mend(&mut self, before: u64) {
+        if self.left_out.is_empty() {
+            return;
+        }
+        let store = Arc::clone(&self.store);
+        let read = async {
+            let mut reader = store.reader().await?;
+            changes(&mut reader.reads(), before, self.mark.revision).await
+        };
+        let mended = match read.await {
+            Ok(Some(changes)) if touches(&changes, &self.left_out) => self.reload().await,
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = mended {
+            tracing::warn!(%error, "what was left out stays so until the next start");
+        }
+    }
+
+    fn publish(&mut self, snapshot: Option<Arc<Snapshot>>) {
+        if let Some(snapshot) = snapshot {
+            let revision = snapshot.revision().number;
+            let before = self.snapshots.swap(snapshot);
+            self.retired.push(before);
+            self.shared.standing.applied.send_replace(revision);
+        }
+        self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+    }
+
+    /// Begins a write that stands on everything there is.
+    async fn begin<'s>(&mut self, store: &'s Store) -> Result<WriteTx<'s>, StoreError> {
+        loop {
+            let mut tx = store.write().await?;
+            let at = self.shared.now();
+            let snapshot = self.snapshots.load_full();
+            if tx.mark() == self.mark && self.mark.revision == snapshot.revision().number {
+                self.shared.standing.confirm(at);
+                return Ok(tx);
+            }
+            match catch_up(&mut tx.reads(), &self.shared, &self.mark, &snapshot, &mut self.left_out).await? {
+                Caught::Up(mark, snapshot) => {
+                    self.mark = mark;
+                    self.publish(snapshot);
+                    self.shared.standing.confirm(at);
+                    return Ok(tx);
+                }
+                Caught::Reload => {
+                    // Others may write while everything is read.
+                    drop(tx);
+                    self.reload().await?;
+                }
+            }
         }
     }
 
     async fn batch(&mut self, first: Box<dyn Queued>) {
         let mut answers = Answers::default();
-        let tx = match self.store.write().await {
+        let store = Arc::clone(&self.store);
+        let tx = match self.begin(&store).await {
             Ok(tx) => tx,
-            Err(error) => return first.answer(Err(error.into())),
+            Err(error) => {
+                if is_refusal(&error) {
+                    self.shared.standing.refuse(error.clone());
+                }
+                return first.answer(Err(error.into()));
+            }
         };
         let published = self.snapshots.load_full();
         let mut job = Job::new(tx, &self.shared, &mut self.minter, published);
@@ -161,16 +288,16 @@ impl Writer {
                 next = self.waiting.try_recv().ok();
             }
         }
-        let snapshot = match job.commit().await {
-            Ok(snapshot) => snapshot,
-            Err(error) => return answers.all_failed(&error),
-        };
-        if let Some(snapshot) = snapshot {
-            let before = self.snapshots.swap(snapshot);
-            self.retired.push(before);
+        match job.commit().await {
+            Ok((mark, snapshot)) => {
+                self.mark = mark;
+                let before = self.snapshots.load().revision().number;
+                self.publish(snapshot);
+                self.mend(before).await;
+                answers.all_hold();
+            }
+            Err(error) => answers.all_failed(&error),
         }
-        self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
-        answers.all_hold();
     }
 }
 

@@ -61,6 +61,18 @@ pub enum StoreError {
          empty the node's data folder (but for its master key) and start it anew"
     )]
     AnotherStore,
+    /// The store is older than what this process has read from it, or its history is another one.
+    #[error(
+        "the store went back: this node knows it at revision {known}, and its history no longer leads from there \
+         to {found}; was an older copy put back? (empty the node's data folder, but for its master key, and start \
+         it anew to follow it)"
+    )]
+    WentBack {
+        /// The revision that this process knows.
+        known: u64,
+        /// The revision that the store is at.
+        found: u64,
+    },
     /// A text holds a character that PostgreSQL cannot keep.
     #[error("a text must not hold the character U+0000")]
     Text,

@@ -84,6 +84,14 @@ impl Place {
         }
     }
 
+    /// The time as whoever has the rows tells it, in milliseconds: nodes' clocks may differ.
+    pub(crate) fn now(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+            Self::Postgres(_) => "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",
+        }
+    }
+
     /// Begins a transaction in which everything is read as it was at one moment.
     pub(crate) fn begin_reading(&self) -> &'static str {
         match self {

@@ -36,6 +36,9 @@ const PREPARING: &str = "SELECT pg_advisory_lock(30229394876363364)";
 /// What nodes are woken by when there is a new revision.
 pub(crate) const CHANGED: &str = "keyward";
 
+/// What nodes are woken by when one has applied a revision.
+pub(crate) const APPLIED: &str = "keyward_applied";
+
 /// The steps from an empty database to the tables of this version. The sqlite folder has the same steps.
 pub(crate) const STEPS: [(i64, &str, &str); 2] = [
     (1, "first", include_str!("migrations/postgres/0001_first.sql")),
@@ -90,6 +93,19 @@ impl Postgres {
     /// A connection of the native driver.
     pub(crate) async fn native(&self) -> Result<PgConnection, StoreError> {
         Ok(within(CONNECT, self.native.connect()).await?)
+    }
+
+    /// How a connection of the native driver is made.
+    pub(crate) fn native_options(&self) -> PgConnectOptions {
+        self.native.clone()
+    }
+
+    /// A connection for what may be lost: what a node says of itself.
+    pub(crate) async fn connect_loosely(&self) -> Result<PgConnection, StoreError> {
+        let mut connection = self.native().await?;
+        within(ANSWER, connection.execute(SESSION)).await?;
+        within(ANSWER, connection.execute("SET synchronous_commit = off")).await?;
+        Ok(connection)
     }
 
     /// Connections that read this store, and no other. None is made before it is wanted.

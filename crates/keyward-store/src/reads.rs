@@ -1,6 +1,6 @@
 //! Reading: the same inside a write and beside it.
 
-use keyward_model::{AccountId, CredentialDigest, Plaintext};
+use keyward_model::{AccountId, CredentialDigest, Grantee, ParseError, Plaintext};
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AssertSqlSafe, Executor, Row};
@@ -25,16 +25,28 @@ pub struct Reads<'c> {
 pub struct Reader<'s> {
     connection: PoolConnection<Any>,
     store: &'s Store,
-    /// Not to go back to the others: it has a transaction, or does not answer.
+    /// Has it a transaction? It does not go back to the others then.
     apart: bool,
+    lost: bool,
 }
 
 impl Reader<'_> {
+    /// Ends reading at one moment, so that the connection can be used again. (Dropped without, it is closed.)
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn finish(mut self) -> Result<(), StoreError> {
+        let place = &self.store.place;
+        place.answer(self.connection.execute("COMMIT")).await?;
+        self.apart = self.lost;
+        Ok(())
+    }
+
     /// What can be read through it.
     pub fn reads(&mut self) -> Reads<'_> {
         Reads {
             connection: Some(&mut self.connection),
-            lost: &mut self.apart,
+            lost: &mut self.lost,
             place: &self.store.place,
             sealer: &self.store.sealer,
         }
@@ -55,7 +67,7 @@ impl std::fmt::Debug for Reads<'_> {
 
 impl Drop for Reader<'_> {
     fn drop(&mut self) {
-        if self.apart {
+        if self.apart || self.lost {
             self.connection.close_on_drop();
         }
     }
@@ -78,7 +90,7 @@ impl Store {
     /// # Errors
     /// The store does not answer.
     pub async fn reader(&self) -> Result<Reader<'_>, StoreError> {
-        Ok(Reader { connection: self.readers.acquire().await?, store: self, apart: false })
+        Ok(Reader { connection: self.readers.acquire().await?, store: self, apart: false, lost: false })
     }
 }
 
@@ -101,7 +113,7 @@ impl Reads<'_> {
         let rows = self
             .all(
                 sqlx::query(
-                    "SELECT revision, noun, object, gone FROM change_log WHERE revision > $1 AND revision <= \
+                    "SELECT revision, noun, object, gone, owner FROM change_log WHERE revision > $1 AND revision <= \
                      COALESCE((SELECT revision FROM change_log WHERE revision > $1 ORDER BY revision, place \
                      LIMIT 1 OFFSET $2), 9223372036854775807) ORDER BY revision, place",
                 )
@@ -229,11 +241,21 @@ fn change(row: &AnyRow) -> Result<Change, StoreError> {
     let read = || {
         Ok(Change {
             revision: row.revision()?,
-            record: RecordId::parse(&row.text("noun")?, &row.text("object")?)?,
+            // A newer version may have nouns of which this one knows nothing.
+            record: RecordId::parse(&row.text("noun")?, &row.text("object")?).ok(),
             gone: row.flag("gone")?,
+            owner: owner_of(row)?,
         })
     };
     read().map_err(|why: String| damaged("change", "change_log", why))
+}
+
+fn owner_of(row: &AnyRow) -> Result<Option<Grantee>, String> {
+    use crate::columns::Columns;
+    let Some(text) = row.text_or_null("owner")? else { return Ok(None) };
+    let group = || text.parse().map(Grantee::Group);
+    let owner = text.parse().map(Grantee::Caller).or_else(|_| group());
+    owner.map(Some).map_err(|error: ParseError| error.to_string())
 }
 
 /// The account that an object's secrets are sealed for.

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use keyward_model::{
     Account, AccountId, Api, ApiId, Caller, CallerId, Credential, CredentialId, Gateway, GatewayId, Grant,
-    GrantId, Group, GroupId, Operator, OperatorId, OperatorToken, OperatorTokenId, ParseError, Plaintext,
-    Proof, Service, ServiceId, Timestamp,
+    GrantId, Grantee, Group, GroupId, Operator, OperatorId, OperatorToken, OperatorTokenId, ParseError,
+    Plaintext, Proof, Service, ServiceId, Timestamp,
 };
 
 /// An object of the store.
@@ -107,6 +107,15 @@ impl Record {
 }
 
 impl Record {
+    /// Whose a credential is, or whom a grant is for.
+    pub(crate) fn owner(&self) -> Option<Grantee> {
+        match self {
+            Self::Credential(record) => Some(Grantee::Caller(record.credential.caller)),
+            Self::Grant(grant) => Some(grant.grantee),
+            _ => None,
+        }
+    }
+
     /// Does a text of it hold U+0000, which PostgreSQL cannot keep? Names cannot, and what stands in a document is escaped.
     pub(crate) fn holds_nul(&self) -> bool {
         let texts: [&str; 2] = match self {
@@ -219,10 +228,12 @@ impl<T> Stored<T> {
 pub struct Change {
     /// The revision that brought it.
     pub revision: u64,
-    /// What changed.
-    pub record: RecordId,
+    /// What changed. Absent for what this version does not know, which no decision of it depends on.
+    pub record: Option<RecordId>,
     /// Is it gone?
     pub gone: bool,
+    /// Whose a credential is, or whom a grant is for.
+    pub owner: Option<Grantee>,
 }
 
 #[cfg(test)]

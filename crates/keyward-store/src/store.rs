@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use keyward_model::{CredentialDigest, DigestKey};
-use sqlx::{AnyConnection, AnyPool, Connection, Executor};
+use sqlx::{AnyConnection, AnyPool, Connection, Executor, PgConnection};
 use uuid::Uuid;
 
 use crate::StoreError;
@@ -21,6 +21,8 @@ pub struct Store {
     pub(crate) sealer: Arc<Sealer>,
     pub(crate) writer: tokio::sync::Mutex<Writer>,
     pub(crate) readers: AnyPool,
+    /// The connection for what may be lost.
+    pub(crate) loose: tokio::sync::Mutex<Option<PgConnection>>,
     pub(crate) place: Place,
     refusal: Mutex<Option<String>>,
     /// Last, so that it is let go after the connections.
@@ -55,6 +57,7 @@ impl Store {
                 lost: false,
             }),
             readers,
+            loose: tokio::sync::Mutex::default(),
             place,
             refusal: Mutex::new(None),
             lock: Mutex::new(Some(lock)),
@@ -64,6 +67,11 @@ impl Store {
     /// The store's id: revisions of two stores are not comparable.
     pub fn id(&self) -> Uuid {
         self.id
+    }
+
+    /// Do other nodes write to it too?
+    pub fn is_shared(&self) -> bool {
+        self.place.is_shared()
     }
 
     /// What an API key or AppCode is looked up by.

@@ -5,7 +5,7 @@ use sqlx::error::DatabaseError;
 use sqlx::{AnyConnection, Executor};
 use tokio::sync::MutexGuard;
 
-use keyward_model::{OperatorTokenId, Timestamp};
+use keyward_model::{Grantee, OperatorTokenId, Timestamp};
 use uuid::Uuid;
 
 use crate::audit::{AuditEntry, Head};
@@ -14,7 +14,7 @@ use crate::place::Place;
 use crate::postgres::{self, ANSWER, Postgres, within};
 use crate::reads::{Statement, gone, number};
 use crate::store::Writer;
-use crate::{Reads, Record, RecordId, Store, StoreError};
+use crate::{Mark, Reads, Record, RecordId, Store, StoreError};
 
 /// A write under way. Nothing of it is seen by others, or survives, before [`WriteTx::commit`] returned; dropped, it is undone.
 pub struct WriteTx<'s> {
@@ -32,7 +32,14 @@ struct OpenChange {
     at: Timestamp,
     actor: String,
     head_before: Head,
-    records: Vec<(RecordId, bool)>,
+    records: Vec<Logged>,
+}
+
+/// What is written to the change log.
+struct Logged {
+    id: RecordId,
+    gone: bool,
+    owner: Option<Grantee>,
 }
 
 impl Store {
@@ -122,6 +129,11 @@ impl WriteTx<'_> {
         self.head.revision
     }
 
+    /// Where the store stands, with what this transaction wrote so far.
+    pub fn mark(&self) -> Mark {
+        Mark::of(&self.head)
+    }
+
     /// Begins a change by this actor, as the audit names it. [`WriteTx::abandon_change`] undoes what follows, and only that.
     ///
     /// # Errors
@@ -158,7 +170,7 @@ impl WriteTx<'_> {
             Record::Operator(operator) => self.put_operator(operator).await?,
             Record::OperatorToken(token) => self.put_operator_token(token).await?,
         }
-        self.note(record.id(), false);
+        self.note(Logged { id: record.id(), gone: false, owner: record.owner() });
         Ok(())
     }
 
@@ -167,20 +179,21 @@ impl WriteTx<'_> {
     /// # Errors
     /// Something still refers to it, or the store does not answer. The change must be abandoned then.
     pub async fn delete(&mut self, id: &RecordId) -> Result<(), StoreError> {
+        let mut owner = None;
         match *id {
             RecordId::Account(id) => self.delete_account(id).await?,
             RecordId::Gateway(id) => self.delete_gateway(id).await?,
             RecordId::Service(id) => self.delete_service(id).await?,
             RecordId::Api(id) => self.delete_api(id).await?,
             RecordId::Caller(id) => self.delete_caller(id).await?,
-            RecordId::Credential(id) => self.delete_credential(id).await?,
+            RecordId::Credential(id) => owner = self.delete_credential(id).await?,
             RecordId::Group(id) => self.delete_group(id).await?,
             RecordId::Member(group, caller) => self.delete_member(group, caller).await?,
-            RecordId::Grant(id) => self.delete_grant(id).await?,
+            RecordId::Grant(id) => owner = self.delete_grant(id).await?,
             RecordId::Operator(id) => self.delete_operator(id).await?,
             RecordId::OperatorToken(id) => self.delete_operator_token(id).await?,
         }
-        self.note(*id, true);
+        self.note(Logged { id: *id, gone: true, owner });
         Ok(())
     }
 
@@ -188,7 +201,8 @@ impl WriteTx<'_> {
     pub fn count_revision(&mut self) {
         if let Some(change) = &mut self.change {
             // Those who follow need an entry; one about a token that never was concerns no decision.
-            change.records.push((RecordId::OperatorToken(OperatorTokenId::from_uuid(Uuid::nil())), true));
+            let id = RecordId::OperatorToken(OperatorTokenId::from_uuid(Uuid::nil()));
+            change.records.push(Logged { id, gone: true, owner: None });
         }
     }
 
@@ -302,22 +316,25 @@ impl WriteTx<'_> {
         done.map(|_| ()).map_err(|error| self.store.write_failed(error))
     }
 
-    fn note(&mut self, id: RecordId, gone: bool) {
+    fn note(&mut self, logged: Logged) {
         if let Some(change) = &mut self.change {
-            change.records.push((id, gone));
+            change.records.push(logged);
         }
     }
 
-    async fn log(&mut self, records: &[(RecordId, bool)]) -> Result<(), StoreError> {
+    async fn log(&mut self, records: &[Logged]) -> Result<(), StoreError> {
         let revision = number(self.head.revision);
-        for (place, (id, gone)) in (0_i64..).zip(records) {
+        for (place, logged) in (0_i64..).zip(records) {
             let entry = sqlx::query(
-                "INSERT INTO change_log (revision, place, noun, object, gone) VALUES ($1, $2, $3, $4, $5)",
+                "INSERT INTO change_log (revision, place, noun, object, gone, owner) VALUES ($1, $2, $3, $4, \
+                 $5, $6)",
             );
-            self.run(
-                entry.bind(revision).bind(place).bind(id.noun()).bind(id.to_string()).bind(i64::from(*gone)),
-            )
-            .await?;
+            let entry = entry.bind(revision).bind(place).bind(logged.id.noun()).bind(logged.id.to_string());
+            let owner = logged.owner.map(|owner| match owner {
+                Grantee::Caller(id) => id.to_string(),
+                Grantee::Group(id) => id.to_string(),
+            });
+            self.run(entry.bind(i64::from(logged.gone)).bind(owner)).await?;
         }
         Ok(())
     }
@@ -330,7 +347,7 @@ impl std::fmt::Debug for WriteTx<'_> {
 }
 
 impl Head {
-    fn read(row: &AnyRow) -> Result<Self, StoreError> {
+    pub(crate) fn read(row: &AnyRow) -> Result<Self, StoreError> {
         let read = || {
             Ok(Self {
                 revision: row.revision()?,

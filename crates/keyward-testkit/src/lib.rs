@@ -4,6 +4,7 @@
 pub mod cases;
 pub mod client;
 pub mod clock;
+pub mod cluster;
 pub mod fixture;
 pub mod gateway;
 pub mod judge;

@@ -1,12 +1,25 @@
 //! What an operator does between two requests of a test.
 
 use keyward_control::{Actor, Control, CredentialChange, GrantFilter, ObjectRef};
-use keyward_model::{CallerId, CallerKind, GrantId, MemberSpec as Member, Name, Qualified};
+use keyward_model::{CallerId, CallerKind, GrantId, MemberSpec as Member, Name, Qualified, Revision};
 
 use crate::gateway::Gateway;
 use crate::scenario::{BeforeStep, CredentialSpec, MemberSpec, ObjectSpec};
 
 const OPERATOR: Actor = Actor::LocalToken;
+
+/// Does what this step says, written as in a scenario, and gives the revision at which it is so.
+///
+/// # Panics
+/// If it cannot be done.
+pub async fn operate(control: &Control, step: &str) -> Revision {
+    take(control, &read(step)).await;
+    control.revision()
+}
+
+fn read(step: &str) -> BeforeStep {
+    serde_saphyr::from_str(step).expect("a step")
+}
 
 impl Gateway {
     /// Does what this step says, written as in a scenario: `{disable: {consumer: K1}}`.
@@ -14,8 +27,7 @@ impl Gateway {
     /// # Panics
     /// If it cannot be done.
     pub async fn operate(&self, step: &str) {
-        let step: BeforeStep = serde_saphyr::from_str(step).expect("a step");
-        self.take(&step).await;
+        self.take(&read(step)).await;
     }
 
     /// Does what this step says.

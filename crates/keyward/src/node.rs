@@ -11,8 +11,7 @@ use std::time::Duration;
 use keyward_admin::{Admin, AdminOptions, AdminServer, AdminToken};
 use keyward_api::{FieldProblem, WorldFile};
 use keyward_control::{
-    Actor, ApplyOptions, Control, ControlError, ControlOptions, ErrorKind, Minter, ObjectRef, Random,
-    SystemRandom,
+    Actor, ApplyOptions, Control, ControlError, ControlOptions, Minter, NodeInfo, Random, SystemRandom,
 };
 use keyward_gateway::{
     AccessLog, Clock, Gateway, History, ReplayMemory, ReplayOptions, SystemClock, transport_limits,
@@ -36,6 +35,8 @@ pub struct NodeOptions {
     pub gateway: Name,
     /// A store elsewhere (`postgres://…`); absent: SQLite in the data folder.
     pub store: Option<Plaintext>,
+    /// What the node is called in the list of nodes; absent: as the machine is.
+    pub name: Option<String>,
     /// The master key file; absent: in the data folder, made on first start.
     pub master_key: Option<PathBuf>,
     /// Where access records go.
@@ -91,6 +92,7 @@ impl NodeOptions {
             admin: loopback,
             gateway,
             store: None,
+            name: None,
             master_key: None,
             access_log: AccessLogTo::DataDir,
             apply: Vec::new(),
@@ -262,6 +264,7 @@ impl Node {
             tracing::warn!(%error, "the way in for a first operator could not be opened");
             None
         });
+        control.join(node_info(options, admin.address())).await;
         let following = Following(tokio::spawn(follow_limits(gateway.clone(), Arc::clone(&server))));
         Ok(Self { data: data.clone(), control, token, bootstrap, server, admin, gateway, serving, following })
     }
@@ -347,6 +350,17 @@ impl keyward_control::Clock for ControlClock {
     }
 }
 
+/// What the node says of itself.
+fn node_info(options: &NodeOptions, admin: SocketAddr) -> NodeInfo {
+    let machine = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+    NodeInfo {
+        name: options.name.clone().unwrap_or_else(machine),
+        gateway: options.gateway.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        admin: format!("http://{admin}"),
+    }
+}
+
 /// The listeners whose ports are known before they listen.
 fn known(options: &NodeOptions) -> Vec<SocketAddr> {
     options.listen.iter().chain([&options.admin]).copied().filter(|address| address.port() != 0).collect()
@@ -413,19 +427,8 @@ async fn open_gateway(
     used: bool,
     control: &Control,
 ) -> Result<Gateway, NodeError> {
-    let named = ObjectRef::Named(keyward_model::Qualified {
-        account: options.gateway.clone(),
-        name: options.gateway.clone(),
-    });
-    let id = control
-        .gateways()
-        .get(&Actor::Start, named)
-        .await
-        .map_err(|error| match error.kind() {
-            ErrorKind::NotFound => NodeError::Gateway(options.gateway.clone()),
-            _ => error.into(),
-        })?
-        .id;
+    let id = control.snapshots().load().gateway_named(&options.gateway).map(|gateway| gateway.id);
+    let id = id.ok_or_else(|| NodeError::Gateway(options.gateway.clone()))?;
     let history = if used { History::Expected } else { History::None };
     let replay =
         ReplayMemory::open(&data.file("replay"), options.replay, history, Arc::clone(&options.clock))

@@ -1,7 +1,7 @@
 //! Credentials: searched by AppKey, digest and identity claim; their values are sealed.
 
 use keyward_model::{
-    AccountId, AppKey, CallerId, Credential, CredentialDigest, CredentialId, IdentityClaim, JwkSet,
+    AccountId, AppKey, CallerId, Credential, CredentialDigest, CredentialId, Grantee, IdentityClaim, JwkSet,
     JwtBinding, JwtSettings, Origin, Plaintext, Proof, SignatureScheme, Timestamp,
 };
 
@@ -381,8 +381,13 @@ impl WriteTx<'_> {
         Ok(())
     }
 
-    pub(crate) async fn delete_credential(&mut self, id: CredentialId) -> Result<(), StoreError> {
-        self.run(sqlx::query("DELETE FROM credentials WHERE id = $1").bind(id.to_string())).await?;
-        Ok(())
+    /// Whose it was.
+    pub(crate) async fn delete_credential(
+        &mut self,
+        id: CredentialId,
+    ) -> Result<Option<Grantee>, StoreError> {
+        let statement = sqlx::query("DELETE FROM credentials WHERE id = $1 RETURNING caller");
+        let row = self.row(statement.bind(id.to_string())).await?;
+        Ok(row.and_then(|row| row.parsed("caller").ok()).map(Grantee::Caller))
     }
 }

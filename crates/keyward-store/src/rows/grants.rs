@@ -154,6 +154,15 @@ impl Reads<'_> {
         Ok(read_all("grant", &row, read)?.pop())
     }
 
+    /// The grants with these ids, as far as there are any.
+    ///
+    /// # Errors
+    /// The store does not answer. A row that cannot be believed is left out.
+    pub async fn grants(&mut self, ids: &[GrantId]) -> Result<Vec<Stored<Grant>>, StoreError> {
+        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        self.grants_in(select!("WHERE id IN"), &ids).await
+    }
+
     /// Who gave this grant, as the audit names actors; empty where that was before this was kept.
     ///
     /// # Errors
@@ -250,8 +259,11 @@ impl WriteTx<'_> {
         Ok(())
     }
 
-    pub(crate) async fn delete_grant(&mut self, id: GrantId) -> Result<(), StoreError> {
-        self.run(sqlx::query("DELETE FROM grants WHERE id = $1").bind(id.to_string())).await?;
-        Ok(())
+    /// Whom it was for.
+    pub(crate) async fn delete_grant(&mut self, id: GrantId) -> Result<Option<Grantee>, StoreError> {
+        let statement = sqlx::query("DELETE FROM grants WHERE id = $1 RETURNING caller, group_id");
+        let Some(row) = self.row(statement.bind(id.to_string())).await? else { return Ok(None) };
+        let caller = row.parsed_or_null("caller").ok().flatten().map(Grantee::Caller);
+        Ok(caller.or(row.parsed_or_null("group_id").ok().flatten().map(Grantee::Group)))
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod gateways;
 pub(crate) mod grants;
 pub(crate) mod groups;
 pub(crate) mod list;
+pub(crate) mod nodes;
 pub(crate) mod operators;
 pub(crate) mod services;
 pub(crate) mod sessions;

@@ -42,6 +42,9 @@ pub(crate) struct Serve {
     /// the data folder. Given as `KEYWARD_STORE`, its password is not seen in the list of processes.
     #[arg(long, env = "KEYWARD_STORE", hide_env_values = true, value_name = "URL", value_parser = secret)]
     store: Option<Plaintext>,
+    /// What this node is called in the list of nodes; absent: the machine's name.
+    #[arg(long, value_name = "NAME")]
+    node_name: Option<String>,
     /// The master key file, the same on every node of a store; absent: `master.key` in the data folder, made on first start.
     #[arg(long, value_name = "FILE")]
     master_key: Option<PathBuf>,
@@ -123,6 +126,7 @@ impl Serve {
             listen: self.listen,
             admin: self.admin,
             store: self.store,
+            name: self.node_name,
             master_key: self.master_key,
             access_log,
             apply: self.apply,

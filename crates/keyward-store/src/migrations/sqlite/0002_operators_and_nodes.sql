@@ -2,6 +2,9 @@
 
 ALTER TABLE accounts ADD COLUMN grant_validity_max_s BIGINT;
 
+-- Whose a credential is, and whom a grant is for: who follows must know it of those that are gone.
+ALTER TABLE change_log ADD COLUMN owner TEXT;
+
 -- Of a rotation: the first credential of the line, kept by all that follow it.
 ALTER TABLE credentials ADD COLUMN lineage TEXT;
 
