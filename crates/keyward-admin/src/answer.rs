@@ -10,7 +10,7 @@ use keyward_model::{JwtSettings, Revision, Timestamp};
 use serde::Serialize;
 
 /// Names the revision that an answer rests on.
-const REVISION: HeaderName = HeaderName::from_static("keyward-revision");
+pub(crate) const REVISION: HeaderName = HeaderName::from_static("keyward-revision");
 
 /// Names the store whose revisions they are: two stores' are not comparable.
 const STORE: HeaderName = HeaderName::from_static("keyward-store");
@@ -97,6 +97,7 @@ impl<T: Tagged> IntoResponse for One<T> {
             object: self.object,
             minted: self.minted,
             warnings: self.warnings,
+            cluster: None,
         };
         let mut response = json(self.revision, &answer);
         if let Some(etag) = etag {
@@ -146,6 +147,7 @@ pub(crate) fn deleted(deleted: &keyward_control::Deleted) -> Response {
         dry_run: deleted.dry_run,
         along: deleted.along.iter().map(mention).collect(),
         credentials: deleted.credentials,
+        cluster: None,
     };
     json(deleted.revision, &body)
 }

@@ -21,6 +21,12 @@ pub(crate) async fn look_up(State(admin): State<Admin>, asked: Asked) -> Result<
     };
     Ok(json(
         revision,
-        &Answer { revision: revision.number, object, minted: Vec::new(), warnings: Vec::new() },
+        &Answer {
+            revision: revision.number,
+            object,
+            minted: Vec::new(),
+            warnings: Vec::new(),
+            cluster: None,
+        },
     ))
 }

@@ -128,7 +128,7 @@ pub(crate) async fn report_leak(
     let app_key = app_key.and_then(|text| text.parse().ok());
     let control = asked.control(&admin);
     control.credentials().report_leak(&asked.actor, Plaintext::new(value), app_key).await?;
-    Ok(json(control.revision(), &Done {}))
+    Ok(json(control.revision(), &Done::default()))
 }
 
 pub(crate) async fn reveal(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {

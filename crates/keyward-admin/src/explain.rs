@@ -38,7 +38,13 @@ pub(crate) async fn explain(State(admin): State<Admin>, asked: Asked) -> Result<
     let revision = explained.revision;
     Ok(json(
         revision,
-        &Answer { revision: revision.number, object, minted: Vec::new(), warnings: Vec::new() },
+        &Answer {
+            revision: revision.number,
+            object,
+            minted: Vec::new(),
+            warnings: Vec::new(),
+            cluster: None,
+        },
     ))
 }
 

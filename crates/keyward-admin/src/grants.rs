@@ -98,6 +98,7 @@ pub(crate) async fn create_many(
         revision: given.revision.number,
         grants: given.object.into_iter().map(shown).collect(),
         warnings: given.warnings.iter().map(warning).collect(),
+        cluster: None,
     };
     Ok(json(given.revision, &body))
 }

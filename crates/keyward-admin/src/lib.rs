@@ -22,6 +22,8 @@ mod groups;
 mod guard;
 mod health;
 mod listing;
+mod nodes;
+mod once;
 mod open;
 mod operators;
 mod refusal;

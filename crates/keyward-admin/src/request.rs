@@ -8,13 +8,18 @@ use axum::http::header::{CONTENT_TYPE, IF_MATCH};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap};
 use keyward_api::{Described, Route};
-use keyward_control::{Actor, Asking, Control, ObjectRef};
+use keyward_control::{Actor, Asking, Control, ObjectRef, Once};
 use keyward_model::{Name, ParseError};
 use std::str::FromStr;
 
 use crate::Admin;
 use crate::guard::{RequestId, Signed};
 use crate::refusal::Refusal;
+
+/// Largest body of a request on this route, in bytes.
+pub(crate) fn body_max(route: Route) -> usize {
+    if matches!(route.about().body, keyward_api::Body::World) { crate::world::WORLD_MAX } else { BODY_MAX }
+}
 
 /// Largest body of a request about one object, in bytes.
 const BODY_MAX: usize = 1 << 20;
@@ -24,6 +29,7 @@ pub(crate) struct Asked {
     pub(crate) actor: Actor,
     pub(crate) signed: Option<Signed>,
     request: Option<String>,
+    once: Option<Once>,
     path: BTreeMap<String, String>,
     query: BTreeMap<String, String>,
     if_match: Option<String>,
@@ -55,7 +61,8 @@ impl FromRequestParts<Admin> for Asked {
         check(route, &path, &query)?;
         let signed = parts.extensions.get::<Signed>().cloned();
         let request = parts.extensions.get::<RequestId>().map(|id| id.0.clone());
-        Ok(Self { actor, signed, request, path, query, if_match: if_match(route, &parts.headers)? })
+        let once = parts.extensions.get::<Once>().cloned();
+        Ok(Self { actor, signed, request, once, path, query, if_match: if_match(route, &parts.headers)? })
     }
 }
 
@@ -120,7 +127,11 @@ fn if_match(route: Route, headers: &HeaderMap) -> Result<Option<String>, Refusal
 impl Asked {
     /// The use cases, asked as the request asks.
     pub(crate) fn control(&self, admin: &Admin) -> Control {
-        admin.control().asking(Asking { dry_run: self.flag("dry_run"), request: self.request.clone() })
+        admin.control().asking(Asking {
+            dry_run: self.flag("dry_run"),
+            request: self.request.clone(),
+            once: self.once.clone(),
+        })
     }
 
     /// A query parameter.

@@ -10,7 +10,7 @@ use keyward_api::Route;
 
 use crate::{
     Admin, accounts, apis, applications, audit, callers, consumers, contract, credentials, explain, gateways,
-    grants, groups, guard, health, operators, refusal, services, sessions, world,
+    grants, groups, guard, health, nodes, once, operators, refusal, services, sessions, world,
 };
 
 /// Everything that the admin address answers.
@@ -24,7 +24,11 @@ pub fn router(admin: Admin) -> Router {
                 response.extensions_mut().insert(route);
                 std::future::ready(response)
             };
-            methods = methods.merge(handler(route).layer(Extension(route)).layer(map_response(named)));
+            let once = from_fn_with_state(admin.clone(), once::once);
+            let wait = from_fn_with_state(admin.clone(), nodes::wait);
+            let handled: MethodRouter<Admin> = handler(route).layer(once);
+            let handled: MethodRouter<Admin> = handled.layer(wait);
+            methods = methods.merge(handled.layer(Extension(route)).layer(map_response(named)));
             allowed.push(route.method().as_str());
         }
         let allowed = allowed.join(", ");
@@ -94,6 +98,9 @@ fn handler(route: Route) -> MethodRouter<Admin> {
         Route::ShowGateway => get(gateways::show),
         Route::ChangeGateway => patch(gateways::change),
         Route::DeleteGateway => delete(gateways::delete),
+
+        Route::ListNodes => get(nodes::list),
+        Route::ForgetNode => delete(nodes::forget),
 
         Route::ListServices => get(services::list),
         Route::CreateService => post(services::create),

@@ -81,7 +81,7 @@ pub(crate) async fn sign_out(State(admin): State<Admin>, asked: Asked) -> Result
     if let Some(signed) = &asked.signed {
         admin.control().sessions().sign_out(&asked.actor, signed.cookie.expose_secret()).await?;
     }
-    let mut response = json(admin.control().revision(), &Done {});
+    let mut response = json(admin.control().revision(), &Done::default());
     forget(&mut response);
     Ok(response)
 }
@@ -94,7 +94,7 @@ pub(crate) async fn change_password(
     let PasswordChange { old_password, password } = read(&body)?;
     let (old, new) = (Plaintext::new(old_password), Plaintext::new(password));
     let changed = admin.control().operators().change_own_password(&asked.actor, old, new).await?;
-    let mut response = json(changed.revision, &Done {});
+    let mut response = json(changed.revision, &Done::default());
     forget(&mut response);
     Ok(response)
 }

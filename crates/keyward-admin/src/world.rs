@@ -13,7 +13,7 @@ use crate::refusal::Refusal;
 use crate::request::{Asked, bounded, media_of};
 
 /// Largest world file, in bytes: about a million applications.
-const WORLD_MAX: usize = 512 << 20;
+pub(crate) const WORLD_MAX: usize = 512 << 20;
 
 /// Makes what a world file names so, in one transaction.
 pub(crate) async fn apply(
@@ -37,6 +37,7 @@ pub(crate) async fn apply(
         removed: applied.removed.iter().map(touched).collect(),
         minted: applied.minted.iter().map(minted).collect(),
         warnings: applied.warnings.iter().map(warning).collect(),
+        cluster: None,
     };
     Ok(json(applied.revision, &body))
 }

@@ -140,6 +140,9 @@ pub struct Answer<T> {
     /// What is allowed but unwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
+    /// With `wait=cluster`: who has applied it, and who has not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<crate::Cluster>,
 }
 
 /// A part of a list, in order of age.
@@ -242,6 +245,9 @@ pub struct Deleted {
     pub along: Vec<Mention>,
     /// How many credentials went along.
     pub credentials: u64,
+    /// With `wait=cluster`: who has applied it, and who has not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<crate::Cluster>,
 }
 
 /// The answer to a revocation.
@@ -272,4 +278,7 @@ pub struct Applied {
     pub minted: Vec<Minted>,
     /// What is allowed but unwise.
     pub warnings: Vec<Warning>,
+    /// With `wait=cluster`: who has applied it, and who has not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<crate::Cluster>,
 }

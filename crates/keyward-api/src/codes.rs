@@ -63,6 +63,8 @@ codes! {
     "grants_count": "Too many grants at once, or none";
     "header_reserved": "The header is owned by the transport or the gateway";
     "host_not_allowed": "The request names a host that this admin server is not";
+    "idempotency_key_done": "The same request is done already";
+    "idempotency_key_reused": "The Idempotency-Key was used for another request";
     "identity_claim_malformed": "The identity claim is not one";
     "identity_claim_taken": "Another consumer of the account has this identity claim";
     "identity_taken": "Another operator has this identity";
@@ -88,6 +90,7 @@ codes! {
     "name_taken": "Another object of the account and noun has this name";
     "no_app_key": "Only key pairs have an AppKey";
     "no_scheme": "Only key pairs have a scheme";
+    "node_running": "The node is running, and cannot be forgotten";
     "not_dry": "This cannot be tried without being done";
     "not_found": "There is no such object";
     "not_revealable": "The value cannot be shown again";
@@ -124,6 +127,7 @@ codes! {
     "store_locked": "Another node has the store";
     "store_newer": "The store was written by a newer version";
     "store_unavailable": "The store does not answer";
+    "store_went_back": "The store is older than what the node has applied";
     "text_malformed": "A text has a character that no text has";
     "token_place_malformed": "The place of tokens is not one";
     "validity_malformed": "The end is not one that is allowed";

@@ -123,6 +123,9 @@ pub struct GrantsGiven {
     /// What is allowed but unwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<crate::Warning>,
+    /// With `wait=cluster`: who has applied it, and who has not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<crate::Cluster>,
 }
 
 /// Grants that are described together.

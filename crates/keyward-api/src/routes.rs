@@ -18,8 +18,8 @@ use crate::groups::GivenMember;
 use crate::{
     Account, Answer, Api, Application, Applied, AuditCheck, AuditEntry, BootstrapAnswer, Credential, Deleted,
     Done, Explanation, ForeignCaller, Gateway, Grant, GrantBatch, GrantsGiven, Group, Jwt, NewApplication,
-    NewConsumer, Operator, OperatorToken, PasswordChange, Revealed, Revoked, Service, SignIn, StageBinding,
-    Stored, StoredToken, WhoAmI, WhoCan,
+    NewConsumer, Node, Operator, OperatorToken, PasswordChange, Revealed, Revoked, Service, SignIn,
+    StageBinding, Stored, StoredToken, WhoAmI, WhoCan,
 };
 
 pub use keyward_model::Action;
@@ -206,6 +206,11 @@ routes! {
     /// Delete a gateway; refused while anything uses it.
     DeleteGateway = Delete "/v1/gateways/{id}", "gateway" Delete: plain::<Deleted>(DRY).if_match();
 
+    /// List the nodes that follow the store, and how far each has come.
+    ListNodes = Get "/v1/nodes", "node" List: list::<Node>(NONE);
+    /// Forget a node that will not come back: nobody waits for it any more.
+    ForgetNode = Delete "/v1/nodes/{id}", "node" Delete: plain::<Deleted>(NONE).by_id("node_");
+
     /// List services, oldest first.
     ListServices = Get "/v1/services", "service" List: list::<Stored<Service>>(LIST);
     /// Make a service.
@@ -388,7 +393,7 @@ struct Writes {
     wait: bool,
 }
 
-const WRITES: Writes = Writes { idempotency_key: false, dry_run: true, wait: false };
+const WRITES: Writes = Writes { idempotency_key: true, dry_run: true, wait: true };
 
 impl Route {
     /// Does it take what every write takes: is it one about the configuration, and not about who is calling?

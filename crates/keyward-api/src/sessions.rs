@@ -72,7 +72,11 @@ pub struct WhoAmI {
 
 /// Nothing more to say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
-pub struct Done {}
+pub struct Done {
+    /// With `wait=cluster`: who has applied it, and who has not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<crate::Cluster>,
+}
 
 macro_rules! hidden {
     ($($name:ident)*) => {$(

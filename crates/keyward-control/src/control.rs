@@ -53,6 +53,8 @@ pub struct Asking {
     pub dry_run: bool,
     /// The request that it came by, for the audit.
     pub request: Option<String>,
+    /// Do it once, however often it is asked for.
+    pub once: Option<crate::Once>,
 }
 
 struct Inner {

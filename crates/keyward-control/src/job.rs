@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 
 use crate::dirty::Dirty;
 use crate::gather::Gather;
+use crate::once::done_meanwhile;
 use crate::plan::{Plan, PlanContext, Removal, Step, account_of, describe, plan, removal};
 use crate::shared::Shared;
-use crate::{Actor, Asking, ControlError, ErrorKind, Minter, Problem};
+use crate::{Actor, Asking, ControlError, ErrorKind, Minter, Once, Problem};
 
 /// The transaction of a batch of writes, and the write among them that is under way.
 pub(crate) struct Job<'s> {
@@ -41,7 +42,7 @@ struct Current {
 impl Current {
     fn new(actor: Actor, action: &'static str, at: Timestamp, asking: Asking) -> Self {
         let (audit, dirty, places) = (Vec::new(), Dirty::default(), Vec::new());
-        let Asking { dry_run, request } = asking;
+        let Asking { dry_run, request, .. } = asking;
         Self { actor, action, at, audit, dirty, places, dry_run, request }
     }
 }
@@ -221,6 +222,24 @@ impl<'s> Job<'s> {
         let begun = self.tx.begin_change(at, &actor).await;
         self.sound &= begun.is_ok();
         Ok(begun?)
+    }
+
+    /// Was the write under way done before, under the same key?
+    pub(crate) async fn was_done(&mut self, once: Option<&Once>) -> Result<(), ControlError> {
+        let Some(once) = once else { return Ok(()) };
+        let now = self.now();
+        match self.tx.reads().given_answer(&once.scope, &once.key, now).await? {
+            Some(_) => Err(done_meanwhile()),
+            None => Ok(()),
+        }
+    }
+
+    /// Keeps the answer to the write that has just ended. Should that fail, nothing of the transaction may be kept.
+    pub(crate) async fn keep_answer(&mut self, once: &Once, answer: Vec<u8>) -> Result<(), ControlError> {
+        let now = self.now();
+        let kept = self.tx.put_answer(&once.scope, &once.key, &once.given(answer), now).await;
+        self.sound &= kept.is_ok();
+        Ok(kept?)
     }
 
     /// Ends the write: keeps it, with its revision, if it worked and compiles; else undoes it, and only it.

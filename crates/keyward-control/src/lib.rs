@@ -32,6 +32,7 @@ mod load;
 mod minter;
 mod nodes;
 mod object;
+mod once;
 mod operators;
 mod page;
 mod password;
@@ -68,6 +69,7 @@ pub use minter::{
     Minted, Minter, Random, RandomFailed, SeededRandom, SystemRandom, looks_generated, request_id,
 };
 pub use nodes::{ClusterApplied, Lagging, NodeInfo, NodeRef, NodeView, Nodes};
+pub use once::{Before, DONE_MEANWHILE, Once};
 pub use operators::{MintedToken, OperatorTokenView, OperatorView, Operators};
 pub use page::{ListFilter, Order, Page};
 pub use reference::ObjectRef;

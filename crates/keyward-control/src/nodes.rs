@@ -322,7 +322,7 @@ pub(crate) fn node_id(folder: &Path, minter: &mut Minter, now: Timestamp) -> Res
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(wrong(error)),
     }
-    let id = format!("node_{}", minter.uuid(now)?);
+    let id = format!("node_{}", minter.uuid(now)?.simple());
     let unfinished = folder.join("node-id.new");
     let mut options = std::fs::OpenOptions::new();
     let mut made =

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::follow::{Caught, LeftOut, Sight, catch_up, changes, is_refusal, touches};
 use crate::job::Job;
 use crate::shared::Shared;
-use crate::{Actor, Asking, ControlError, ErrorKind, Minter, load};
+use crate::{Actor, Asking, ControlError, ErrorKind, Minter, Once, load};
 
 /// Most writes of one transaction.
 const BATCH_MAX: usize = 64;
@@ -27,6 +27,8 @@ trait Queued: Send {
     fn actor(&self) -> (&Actor, &'static str);
     fn asking(&self) -> Asking;
     fn run<'j, 's>(&'j mut self, job: &'j mut Job<'s>) -> Work<'j, ()>;
+    /// Hands out what came of the work before the commit, for its answer to be written.
+    fn hand_out(&mut self, revision: Revision);
     fn answer(self: Box<Self>, outcome: Result<Revision, ControlError>);
 }
 
@@ -36,7 +38,8 @@ struct Write<F, T> {
     asking: Asking,
     work: Option<F>,
     done: Option<T>,
-    reply: oneshot::Sender<Result<(T, Revision), ControlError>>,
+    /// `None` once what came of the work was handed out before the commit.
+    reply: Option<oneshot::Sender<Result<(T, Revision), ControlError>>>,
 }
 
 impl<F, T> Queued for Write<F, T>
@@ -63,14 +66,27 @@ where
         })
     }
 
+    fn hand_out(&mut self, revision: Revision) {
+        if let (Some(done), Some(reply)) = (self.done.take(), self.reply.take()) {
+            // Whoever asked may have gone.
+            let _ = reply.send(Ok((done, revision)));
+        }
+    }
+
     fn answer(self: Box<Self>, outcome: Result<Revision, ControlError>) {
+        let Some(reply) = self.reply else {
+            if let Some(once) = &self.asking.once {
+                once.holds(outcome.map(|_| ()));
+            }
+            return;
+        };
         let answer = match (outcome, self.done) {
             (Ok(revision), Some(done)) => Ok((done, revision)),
             (Err(error), _) => Err(error),
             (Ok(_), None) => Err(stopped()),
         };
         // Whoever asked may have gone; what was committed holds all the same.
-        let _ = self.reply.send(answer);
+        let _ = reply.send(answer);
     }
 }
 
@@ -101,7 +117,7 @@ impl Writes {
             asking: asking.clone(),
             work: Some(work),
             done: None,
-            reply,
+            reply: Some(reply),
         };
         self.queue.send(Box::new(write)).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
@@ -276,12 +292,19 @@ impl Writer {
             let (actor, action) = queued.actor();
             let actor = actor.clone();
             let asking = queued.asking();
-            let outcome = match job.begin(actor, action, asking).await {
+            let outcome = match job.begin(actor, action, asking.clone()).await {
                 Ok(()) => {
-                    let worked = queued.run(&mut job).await;
+                    let worked = match job.was_done(asking.once.as_ref()).await {
+                        Ok(()) => queued.run(&mut job).await,
+                        Err(error) => Err(error),
+                    };
                     job.end(worked).await
                 }
                 Err(error) => Err(error),
+            };
+            let outcome = match (outcome, asking.once.filter(|_| !asking.dry_run)) {
+                (Ok(revision), Some(once)) => keep_answer(&mut job, &mut queued, &once, revision).await,
+                (outcome, _) => outcome,
             };
             answers.add(queued, outcome);
             if answers.len() < BATCH_MAX && job.is_sound() {
@@ -297,6 +320,24 @@ impl Writer {
                 answers.all_hold();
             }
             Err(error) => answers.all_failed(&error),
+        }
+    }
+}
+
+/// Lets the asker write its answer, and keeps that in the same transaction.
+async fn keep_answer(
+    job: &mut Job<'_>,
+    queued: &mut Box<dyn Queued>,
+    once: &Once,
+    revision: Revision,
+) -> Result<Revision, ControlError> {
+    let Some(written) = once.await_answer() else { return Ok(revision) };
+    queued.hand_out(revision);
+    match written.await {
+        Some(answer) => job.keep_answer(once, answer).await.map(|()| revision),
+        None => {
+            tracing::warn!("the answer to a write with an Idempotency-Key was not written; it is not kept");
+            Ok(revision)
         }
     }
 }

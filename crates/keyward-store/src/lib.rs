@@ -32,6 +32,7 @@ pub use mark::Mark;
 pub use open::StoreOptions;
 pub use reads::{Reader, Reads};
 pub use record::{Change, CredentialRecord, Record, RecordId, Sealing, Stored};
+pub use rows::answers::GivenAnswer;
 pub use rows::callers::CallerFilter;
 pub use rows::credentials::CredentialRow;
 pub use rows::grants::{GrantState, GrantsOf};

@@ -191,6 +191,21 @@ impl Sealer {
     }
 }
 
+impl Sealer {
+    /// Seals an answer that is kept for whoever lost it: it may hold secrets.
+    pub(crate) fn seal_answer(&self, scope: &str, key: &str, answer: &[u8]) -> Result<Vec<u8>, SealError> {
+        let (version, kek) = self.master.seal().ok_or(SealError::KeyMissing(0))?;
+        seal_with(kek, version, &answer_position(scope, key), answer)
+    }
+
+    /// Opens what [`Sealer::seal_answer`] sealed for this scope and key.
+    pub(crate) fn open_answer(&self, scope: &str, key: &str, envelope: &[u8]) -> Result<Vec<u8>, SealError> {
+        let opened =
+            open_with(envelope, &answer_position(scope, key), |version| self.master.seal_version(version))?;
+        Ok(opened.to_vec())
+    }
+}
+
 impl fmt::Debug for Sealer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Sealer(…)")
@@ -199,6 +214,10 @@ impl fmt::Debug for Sealer {
 
 fn check_position(store: &str) -> Position<'_> {
     Position { owner: store, kind: "meta", id: "key_check", field: "value", version: 1 }
+}
+
+fn answer_position<'p>(scope: &'p str, key: &'p str) -> Position<'p> {
+    Position { owner: scope, kind: "idempotency", id: key, field: "answer", version: 1 }
 }
 
 fn account_key_position(account: &str, version: u32) -> Position<'_> {

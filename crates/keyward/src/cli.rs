@@ -14,6 +14,7 @@ mod fields;
 mod gateways;
 mod grants;
 mod groups;
+mod nodes;
 mod nouns;
 mod operators;
 pub(crate) mod output;
@@ -81,6 +82,9 @@ enum Command {
     /// Credentials of applications and consumers, by id.
     #[command(subcommand, after_help = examples::CREDENTIAL)]
     Credential(credentials::CredentialCommand),
+    /// Nodes: who follows the store.
+    #[command(subcommand, after_help = examples::NODE)]
+    Node(nodes::NodeCommand),
     /// Operators: who operates, and what they may do where.
     #[command(subcommand, after_help = examples::OPERATOR)]
     Operator(operators::OperatorCommand),
@@ -164,6 +168,7 @@ fn run(command: Command) -> Outcome {
             Command::Account(command) => command.run().await,
             Command::Gateway(command) => command.run().await,
             Command::Credential(command) => command.run().await,
+            Command::Node(command) => command.run().await,
             Command::Operator(command) => command.run().await,
             Command::Audit(command) => command.run().await,
             Command::Caller(look_up) => look_up.run().await,

@@ -1,6 +1,7 @@
 //! One file per noun: how its rows are written and read.
 
 pub(crate) mod accounts;
+pub(crate) mod answers;
 pub(crate) mod apis;
 pub(crate) mod callers;
 pub(crate) mod credentials;

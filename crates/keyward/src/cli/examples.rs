@@ -44,6 +44,11 @@ Examples:
   keyward sign --app-key 203753385 --algorithm HmacSHA1 --body '{\"item\": 7}' POST http://127.0.0.1:8080/orders
   keyward sign --app-key 203753385 --scheme tencent --stage-prefix /test http://127.0.0.1:8080/test/orders/1";
 
+pub(super) const NODE: &str = "\
+Examples:
+  keyward node list
+  keyward node forget node_018f0000000070008000000000000abc";
+
 pub(super) const OPERATOR: &str = "\
 Examples:
   keyward operator create alice --role owner --password-file -

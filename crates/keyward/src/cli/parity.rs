@@ -42,6 +42,8 @@ fn command_of(route: Route) -> Reached {
         Route::ShowGateway => By("gateway show"),
         Route::ChangeGateway => By("gateway change"),
         Route::DeleteGateway => By("gateway delete"),
+        Route::ListNodes => By("node list"),
+        Route::ForgetNode => By("node forget"),
         Route::ListServices => By("service list"),
         Route::CreateService => By("service create"),
         Route::ShowService => By("service show"),
@@ -163,7 +165,8 @@ fn every_route_has_its_command() {
 
 #[test]
 fn every_route_that_has_a_command_is_called_by_one() {
-    const SOURCES: [&str; 13] = [
+    const SOURCES: [&str; 14] = [
+        include_str!("nodes.rs"),
         include_str!("operators.rs"),
         include_str!("audit.rs"),
         include_str!("applications.rs"),
