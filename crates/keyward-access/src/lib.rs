@@ -24,6 +24,7 @@ mod resolve;
 pub mod signature;
 mod snapshot;
 mod strip;
+mod usage;
 
 pub use authenticate::{authenticate, authenticate_remembering, diagnose};
 pub use authorize::authorize;
@@ -33,3 +34,4 @@ pub use request::*;
 pub use resolve::{Target, resolve};
 pub use snapshot::*;
 pub use strip::Strip;
+pub use usage::UsageSource;

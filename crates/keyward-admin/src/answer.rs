@@ -230,5 +230,6 @@ pub(crate) fn stored<T>(
         state: None,
         has_password: None,
         revoked: None,
+        last_used: None,
     }
 }

@@ -30,6 +30,7 @@ mod server;
 mod services;
 mod sessions;
 mod token;
+mod usage;
 mod world;
 
 pub use open::{Admin, AdminOptions};

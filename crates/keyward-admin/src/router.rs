@@ -10,7 +10,7 @@ use keyward_api::Route;
 
 use crate::{
     Admin, accounts, apis, applications, audit, consumers, contract, credentials, explain, gateways, grants,
-    groups, guard, health, operators, refusal, services, sessions, world,
+    groups, guard, health, operators, refusal, services, sessions, usage, world,
 };
 
 /// Everything that the admin address answers.
@@ -162,5 +162,7 @@ fn handler(route: Route) -> MethodRouter<Admin> {
         Route::ChangeGrant => patch(grants::change),
         Route::RevokeGrant => post(grants::revoke),
         Route::RenounceGrant => post(grants::renounce),
+
+        Route::ListUsage => get(usage::list),
     }
 }

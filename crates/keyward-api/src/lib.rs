@@ -32,6 +32,7 @@ mod routes;
 mod services;
 mod sessions;
 mod text;
+mod usage;
 mod world;
 
 pub use accounts::Account;
@@ -61,4 +62,5 @@ pub use routes::{
 };
 pub use services::{Auth, AuthHeader, Endpoint, Service, Timeouts};
 pub use sessions::{BootstrapAnswer, Done, PasswordChange, SignIn, WhoAmI};
+pub use usage::Usage;
 pub use world::{WorldFile, write_json, write_yaml};

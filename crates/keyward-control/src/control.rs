@@ -17,8 +17,8 @@ use crate::shared::Shared;
 use crate::writer::{Work, Writes};
 use crate::{
     Accounts, Actor, Apis, Applications, Applied, ApplyOptions, Audit, Clock, Consumers, ControlError,
-    Credentials, ErrorKind, Gateways, Grants, Groups, Minter, Operators, Random, Services, Sessions, load,
-    writer,
+    Credentials, ErrorKind, Gateways, Grants, Groups, Minter, Operators, Random, Services, Sessions, Usage,
+    load, writer,
 };
 
 /// How a node's control is set up.
@@ -256,6 +256,9 @@ impl Control {
         let mut asking = self.asking.clone();
         asking.dry_run |= dry_run;
         self.asking(asking)
+    /// What is known of use.
+    pub fn usage(&self) -> Usage<'_> {
+        Usage { control: self }
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -35,6 +35,7 @@ mod reference;
 mod services;
 mod sessions;
 mod shared;
+mod usage;
 mod views;
 mod writer;
 mod written;
@@ -64,6 +65,7 @@ pub use page::{ListFilter, Order, Page};
 pub use reference::ObjectRef;
 pub use services::{ServiceView, Services};
 pub use sessions::{Known, NewSession, Sessions};
+pub use usage::{Usage, UsageFilter, UsageKeeper, UsageView};
 pub use written::{Created, Deleted, Warning, Written};
 
 /// The name of the account and of the gateway that exist from the start.

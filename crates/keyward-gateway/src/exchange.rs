@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use keyward_access::DigestCheck;
 use keyward_http::BodyVerdict;
-use keyward_model::DenyReason;
+use keyward_model::{CallerId, DenyReason, Timestamp};
 use md5::{Digest as _, Md5};
 
 use crate::RequestId;
@@ -17,12 +17,16 @@ use crate::record::Line;
 #[derive(Debug)]
 pub struct Exchange {
     pub(crate) request_id: RequestId,
+    /// When its head was complete.
+    pub(crate) began: Timestamp,
     pub(crate) line: Line,
     /// The record's middle part is written.
     pub(crate) is_decided: bool,
     /// Set by whatever ends it badly; a [`Cell`] because a stream's end is found by looking.
     pub(crate) reason: Cell<Option<DenyReason>>,
     pub(crate) api: Option<Rc<PublishedApi>>,
+    /// Who was proven to call.
+    pub(crate) caller: Option<CallerId>,
     /// There once it was let go.
     pub(crate) standing: Option<Standing>,
     /// When its grant was first seen to have ended, in milliseconds of the monotonic clock.
@@ -40,13 +44,15 @@ pub(crate) struct RunningDigest {
 }
 
 impl Exchange {
-    pub(crate) fn new(request_id: RequestId, line: Line) -> Self {
+    pub(crate) fn new(request_id: RequestId, line: Line, began: Timestamp) -> Self {
         Self {
             request_id,
+            began,
             line,
             is_decided: false,
             reason: Cell::new(None),
             api: None,
+            caller: None,
             standing: None,
             ended_ms: Cell::new(None),
             digest: None,

@@ -36,7 +36,7 @@ pub struct Gateway {
     pub log: Option<AccessLog>,
     /// What is counted.
     pub metrics: Metrics,
-    /// Which credentials were used.
+    /// What was used, and how many calls there were.
     pub usage: Usage,
     /// How long a stream goes on after its grant has ended.
     pub stream_grace: Duration,
@@ -105,7 +105,7 @@ impl Gateway {
     /// Everything that is counted, as a Prometheus page. `transport` is what the server counts.
     pub fn metrics_page(&self, transport: &Counters) -> String {
         let revision = self.published.load().revision().number;
-        self.metrics.render(revision, &self.replay, self.log.as_ref(), transport)
+        self.metrics.render(revision, &self.replay, &self.usage, self.log.as_ref(), transport)
     }
 }
 

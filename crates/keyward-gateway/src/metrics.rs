@@ -12,7 +12,7 @@ use std::time::Duration;
 use keyward_http::{Counters, Outcome, UpstreamFailure};
 use keyward_model::{ApiId, DenyReason};
 
-use crate::{AccessLog, ReplayMemory};
+use crate::{AccessLog, ReplayMemory, Usage};
 
 /// Everything that the gateway counts. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -93,6 +93,7 @@ impl Metrics {
         &self,
         revision: u64,
         replay: &ReplayMemory,
+        usage: &Usage,
         log: Option<&AccessLog>,
         transport: &Counters,
     ) -> String {
@@ -105,6 +106,8 @@ impl Metrics {
         render_clock(&mut page, replay);
         render_transport(&mut page, transport);
         page.one("keyward_snapshot_revision", "gauge", "Revision of the configuration in use.", revision);
+        let lost = "Uses and calls that are missing from what is stored of use.";
+        page.one("keyward_usage_lost_total", "counter", lost, usage.lost());
         if let Some(log) = log {
             let lost = "Access records that were lost.";
             page.one("keyward_access_records_lost_total", "counter", lost, log.lost());
@@ -381,7 +384,7 @@ mod tests {
             core.refused(431, DenyReason::RequestMalformed);
             core.failed(UpstreamFailure::Late);
         }
-        let page = metrics.render(7, &replay, None, &Counters::default());
+        let page = metrics.render(7, &replay, &Usage::default(), None, &Counters::default());
         for line in [
             "keyward_requests_total{account=\"default\",api=\"orders\",status=\"2xx\"} 2",
             "keyward_requests_total{account=\"default\",api=\"orders\",status=\"4xx\"} 2",

@@ -208,9 +208,7 @@ impl Decision<'_> {
             grant: permit.grant(),
             upstream: Some(url),
         };
-        if let (Some(credential), Some(caller)) = (permit.credential(), permit.caller()) {
-            core.usage.note(credential, caller, self.now);
-        }
+        core.usage.passed(permit.credential(), permit.grant(), self.now);
         self.record(core, exchange, &decided);
         let outbound = Outbound {
             head: self.head,
@@ -265,6 +263,7 @@ impl Decision<'_> {
 
     fn record(&self, core: &Core, exchange: &mut Exchange, decided: &Decided<'_>) {
         exchange.is_decided = true;
+        exchange.caller = decided.caller;
         if core.lane.is_some() {
             let api = exchange.api.as_ref().map(|api| (&*api.id, &api.entry.api().name));
             exchange.line.decided(decided, api, self.snapshot.revision().number);

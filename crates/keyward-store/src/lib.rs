@@ -33,6 +33,7 @@ pub use rows::callers::CallerFilter;
 pub use rows::credentials::CredentialRow;
 pub use rows::grants::{GrantState, GrantsOf};
 pub use rows::sessions::{Bootstrap, Session};
+pub use rows::usage::UsageOf;
 pub use rows::{After, ListPage, Order, Within};
 pub use store::Store;
 pub use tx::WriteTx;

@@ -47,6 +47,8 @@ pub struct Setup {
     pub workers: Option<usize>,
     /// How long streams outlive their right; absent: as by default.
     pub stream_grace: Option<Duration>,
+    /// How often what was used is written down; absent: as by default.
+    pub usage_every: Option<Duration>,
 }
 
 impl Gateway {
@@ -261,6 +263,19 @@ pub async fn until<T>(mut found: impl FnMut() -> Option<T>) -> Option<T> {
     None
 }
 
+/// [`until`] for what has to be asked for.
+pub async fn until_async<T>(mut found: impl AsyncFnMut() -> Option<T>) -> Option<T> {
+    let start = Instant::now();
+    let mut ticks = tokio::time::interval(Duration::from_millis(5));
+    while start.elapsed() < PATIENCE {
+        if let Some(value) = found().await {
+            return Some(value);
+        }
+        ticks.tick().await;
+    }
+    None
+}
+
 fn with_upstream(world: &str, upstream: &Upstream) -> String {
     world.replace("${UPSTREAM}", &upstream.url())
 }
@@ -276,6 +291,9 @@ async fn open(data: &TempDir, setup: &Setup, clock: &Arc<ManualClock>, apply: Ve
     }
     if let Some(grace) = setup.stream_grace {
         options.stream_grace = grace;
+    }
+    if let Some(every) = setup.usage_every {
+        options.usage_every = every;
     }
     options.workers = setup.workers.unwrap_or(1);
     options.apply = apply;

@@ -20,6 +20,7 @@ pub(crate) mod remote;
 mod serve;
 mod services;
 mod sign;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -79,6 +80,8 @@ enum Command {
     /// Credentials of applications and consumers, by id.
     #[command(subcommand, after_help = examples::CREDENTIAL)]
     Credential(credentials::CredentialCommand),
+    #[command(after_help = examples::USAGE)]
+    Usage(usage::UsageCommand),
     /// Print a completion script for a shell.
     #[command(after_help = examples::COMPLETION)]
     Completion {
@@ -150,6 +153,7 @@ fn run(command: Command) -> Outcome {
             Command::Account(command) => command.run().await,
             Command::Gateway(command) => command.run().await,
             Command::Credential(command) => command.run().await,
+            Command::Usage(usage) => usage.run().await,
             Command::Completion { shell } => completion(shell),
         }
     })

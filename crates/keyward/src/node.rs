@@ -12,7 +12,7 @@ use keyward_admin::{Admin, AdminOptions, AdminServer, AdminToken};
 use keyward_api::{FieldProblem, WorldFile};
 use keyward_control::{
     Actor, ApplyOptions, Control, ControlError, ControlOptions, ErrorKind, Minter, ObjectRef, Random,
-    SystemRandom,
+    SystemRandom, UsageKeeper,
 };
 use keyward_gateway::{
     AccessLog, Clock, Gateway, History, ReplayMemory, ReplayOptions, SystemClock, transport_limits,
@@ -60,10 +60,15 @@ pub struct NodeOptions {
     pub replay: ReplayOptions,
     /// How long an open stream outlives the right that it rests on.
     pub stream_grace: Duration,
+    /// How often what was used is written down.
+    pub usage_every: Duration,
 }
 
 /// How long an open stream outlives the right that it rests on, unless told.
 pub(crate) const STREAM_GRACE: Duration = Duration::from_secs(30);
+
+/// How often what was used is written down, unless told.
+pub(crate) const USAGE_EVERY: Duration = Duration::from_secs(5);
 
 /// How long administrators' requests may go on once the gateway has drained.
 const ADMIN_GRACE: Duration = Duration::from_secs(5);
@@ -103,6 +108,7 @@ impl NodeOptions {
             random: Arc::new(SystemRandom),
             replay: ReplayOptions::default(),
             stream_grace: STREAM_GRACE,
+            usage_every: USAGE_EVERY,
         }
     }
 }
@@ -188,6 +194,7 @@ pub struct Node {
     gateway: Gateway,
     serving: Arc<AtomicBool>,
     following: Following,
+    usage: UsageKeeper,
 }
 
 impl Node {
@@ -263,7 +270,9 @@ impl Node {
             None
         });
         let following = Following(tokio::spawn(follow_limits(gateway.clone(), Arc::clone(&server))));
-        Ok(Self { data: data.clone(), control, token, bootstrap, server, admin, gateway, serving, following })
+        let source = Arc::new(gateway.usage.clone());
+        let usage = UsageKeeper::start(control.clone(), source, options.usage_every);
+        Ok(Self { data: data.clone(), control, token, bootstrap, server, admin, gateway, serving, following, usage })
     }
 
     /// Where the gateway listens: the first of its addresses.
@@ -318,6 +327,7 @@ impl Node {
         self.serving.store(false, Ordering::Release);
         self.server.shutdown(grace).await;
         drop(self.following);
+        self.usage.stop().await;
         self.admin.shutdown(ADMIN_GRACE).await;
         if let Err(error) = self.gateway.replay.close() {
             tracing::error!(%error, "the replay memory could not be written; APIs that require a nonce will refuse old timestamps");

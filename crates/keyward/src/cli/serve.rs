@@ -14,7 +14,7 @@ use super::output::complain;
 use super::remote::ADMIN_DEFAULT;
 use super::{Failure, Outcome};
 use crate::demo::Demo;
-use crate::node::STREAM_GRACE;
+use crate::node::{STREAM_GRACE, USAGE_EVERY};
 use crate::{AccessLogTo, Node, NodeError, NodeOptions};
 
 /// Run a node of a gateway.
@@ -69,6 +69,9 @@ pub(crate) struct Serve {
     /// How long an open stream outlives a revocation or the end of its grant, in seconds; 0 ends it at once.
     #[arg(long, value_name = "SECONDS", default_value_t = STREAM_GRACE.as_secs())]
     stream_grace_s: u64,
+    /// How often what was used is written down, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = USAGE_EVERY.as_secs(), value_parser = clap::value_parser!(u64).range(1..=3600))]
+    usage_every_s: u64,
     /// Start with a demo world (an echo service included) and print commands to try.
     #[arg(long)]
     demo: bool,
@@ -131,6 +134,7 @@ impl Serve {
             admin_hosts: self.admin_host,
             metrics_open: self.open_metrics,
             stream_grace: Duration::from_secs(self.stream_grace_s),
+            usage_every: Duration::from_secs(self.usage_every_s),
             ..NodeOptions::new(self.data, self.gateway)
         }
     }
