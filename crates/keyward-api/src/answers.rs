@@ -41,6 +41,7 @@ pub struct Stored<T> {
     pub revoked: Option<String>,
     /// Of a grant: when a request last passed by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Moment>")]
     pub last_used: Option<String>,
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
-use keyward_access::Snapshot;
+use keyward_access::{AlwaysFresh, Freshness, Snapshot};
 use keyward_model::{Name, Plaintext, Revision, World};
 use keyward_store::{Store, StoreOptions};
 use tokio::task::JoinHandle;
@@ -256,6 +256,13 @@ impl Control {
         let mut asking = self.asking.clone();
         asking.dry_run |= dry_run;
         self.asking(asking)
+    }
+
+    /// How long ago the Snapshot was last known to be the newest.
+    pub fn freshness(&self) -> Arc<dyn Freshness> {
+        Arc::new(AlwaysFresh)
+    }
+
     /// What is known of use.
     pub fn usage(&self) -> Usage<'_> {
         Usage { control: self }

@@ -33,6 +33,8 @@ pub(crate) struct Core {
     /// Buffers of records that are over, to be used again.
     pub(crate) spare: Vec<Vec<u8>>,
     pub(crate) diagnosis: DiagnosisBudget,
+    /// When it was last told that a request demands a revision of another store, by the monotonic clock.
+    pub(crate) other_store_told_ms: u64,
     /// Changes of the Snapshot since what is made ready was looked through.
     pub(crate) changes: u32,
 }

@@ -12,6 +12,7 @@ use crate::RequestId;
 use crate::outbound::Standing;
 use crate::published::PublishedApi;
 use crate::record::Line;
+use crate::replay::Asked;
 
 /// What is remembered of one request until it is over.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub struct Exchange {
     /// When its grant was first seen to have ended, in milliseconds of the monotonic clock.
     pub(crate) ended_ms: Cell<Option<u64>>,
     pub(crate) digest: Option<Box<RunningDigest>>,
+    /// What the shared replay memory was asked.
+    pub(crate) asked: Option<Box<Asked>>,
     /// Its body is held only up to the size above which the API would have to let it stream.
     pub(crate) is_held_for_digest: bool,
 }
@@ -56,6 +59,7 @@ impl Exchange {
             standing: None,
             ended_ms: Cell::new(None),
             digest: None,
+            asked: None,
             is_held_for_digest: false,
         }
     }

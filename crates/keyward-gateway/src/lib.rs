@@ -31,7 +31,10 @@ pub use clock::{Clock, SystemClock};
 pub use exchange::Exchange;
 pub use handler::{Gateway, GatewayHandler, transport_limits};
 pub use metrics::Metrics;
-pub use replay::{History, Remembered, ReplayMemory, ReplayOptions, ReplayTally, Unavailable};
+pub use replay::{
+    History, Remembered, ReplayMemory, ReplayOptions, ReplayTally, SharedAnswer, SharedReplay, SharedReply,
+    Unavailable,
+};
 pub use request_id::{RequestId, RequestIds};
 pub use usage::Usage;
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use keyward_access::Freshness;
 use keyward_admin::{Admin, AdminOptions, AdminServer, AdminToken};
 use keyward_api::{FieldProblem, WorldFile};
 use keyward_control::{
@@ -23,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::data_dir::DataDir;
+use crate::replay_redis::{RedisOptions, RedisReplay};
 
 /// How a node is set up.
 pub struct NodeOptions {
@@ -58,8 +60,12 @@ pub struct NodeOptions {
     pub random: Arc<dyn Random>,
     /// How many nonces are remembered.
     pub replay: ReplayOptions,
+    /// The replay memory that nodes share; absent: this node is on its own.
+    pub replay_redis: Option<RedisOptions>,
     /// How long an open stream outlives the right that it rests on.
     pub stream_grace: Duration,
+    /// How fresh the Snapshot is; absent: as the store says.
+    pub freshness: Option<Arc<dyn Freshness>>,
     /// How often what was used is written down.
     pub usage_every: Duration,
 }
@@ -107,7 +113,9 @@ impl NodeOptions {
             clock: Arc::new(SystemClock::new()),
             random: Arc::new(SystemRandom),
             replay: ReplayOptions::default(),
+            replay_redis: None,
             stream_grace: STREAM_GRACE,
+            freshness: None,
             usage_every: USAGE_EVERY,
         }
     }
@@ -272,7 +280,18 @@ impl Node {
         let following = Following(tokio::spawn(follow_limits(gateway.clone(), Arc::clone(&server))));
         let source = Arc::new(gateway.usage.clone());
         let usage = UsageKeeper::start(control.clone(), source, options.usage_every);
-        Ok(Self { data: data.clone(), control, token, bootstrap, server, admin, gateway, serving, following, usage })
+        Ok(Self {
+            data: data.clone(),
+            control,
+            token,
+            bootstrap,
+            server,
+            admin,
+            gateway,
+            serving,
+            following,
+            usage,
+        })
     }
 
     /// Where the gateway listens: the first of its addresses.
@@ -443,7 +462,12 @@ async fn open_gateway(
     replay.keep_tended().map_err(system("the replay memory's thread does not start"))?;
     let mut gateway = Gateway::new(id, control.snapshots(), Arc::clone(&options.clock), replay)
         .map_err(system("the gateway does not start"))?;
+    if let Some(redis) = &options.replay_redis {
+        let shared = RedisReplay::start(redis, Arc::clone(&options.clock));
+        gateway.shared_replay = Some(shared.map_err(system("the shared replay memory cannot be used"))?);
+    }
     gateway.stream_grace = options.stream_grace;
+    gateway.freshness = options.freshness.clone().unwrap_or_else(|| control.freshness());
     gateway.log = access_log(options, data).map_err(system("the access log cannot be opened"))?;
     Ok(gateway)
 }
