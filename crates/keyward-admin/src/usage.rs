@@ -30,7 +30,7 @@ pub(crate) async fn list(State(admin): State<Admin>, asked: Asked) -> Result<Res
         from: asked.parsed("from")?,
         until: asked.parsed("until")?,
         after: asked.get("after").map(ToOwned::to_owned),
-        limit: listing::limit(&asked)?,
+        limit: listing::limit(&asked),
     };
     let revision = asked.control(&admin).revision();
     let usage = asked.control(&admin).usage().list(&asked.actor, filter).await?;

@@ -17,9 +17,8 @@ async fn list(store: &Store, of: UsageOf, after: Option<CallsKey>, limit: u32) -
     store.reader().await.unwrap().reads().list_usage(&of, after.as_ref(), limit).await.unwrap()
 }
 
-#[tokio::test]
-async fn last_uses_go_forward_whatever_order_nodes_tell_them_in() {
-    let place = Folder::new();
+async fn last_uses_go_forward_whatever_order_nodes_tell_them_in(on: On) {
+    let place = Folder::new(on);
     let store = place.open().await;
     let records = everything(&store);
     let revision = put(&store, &records).await;
@@ -67,9 +66,8 @@ async fn last_uses_go_forward_whatever_order_nodes_tell_them_in() {
     assert_eq!(kept, Some(at(70)));
 }
 
-#[tokio::test]
-async fn calls_add_up_and_page_in_order() {
-    let place = Folder::new();
+async fn calls_add_up_and_page_in_order(on: On) {
+    let place = Folder::new(on);
     let store = place.open().await;
     let records = everything(&store);
     put(&store, &records).await;
@@ -122,9 +120,8 @@ async fn calls_add_up_and_page_in_order() {
     assert_eq!(keys(of(UsageOf { until: day(2), ..UsageOf::default() }).await), [nobody, passed, refused]);
 }
 
-#[tokio::test]
-async fn what_could_not_be_written_comes_back_whole() {
-    let place = Folder::new();
+async fn what_could_not_be_written_comes_back_whole(on: On) {
+    let place = Folder::new(on);
     let store = place.open().await;
     let calls = (0..2_000).map(|day| (key(day, None, None, None), calls(1, day))).collect();
     let batch = UsageBatch { calls, ..UsageBatch::default() };
@@ -136,4 +133,10 @@ async fn what_could_not_be_written_comes_back_whole() {
     let store = place.open().await;
     store.write_usage(rest).await.unwrap();
     assert_eq!(list(&store, UsageOf::default(), None, 5_000).await.len(), 2_000);
+}
+
+on_both! {
+    last_uses_go_forward_whatever_order_nodes_tell_them_in,
+    calls_add_up_and_page_in_order,
+    what_could_not_be_written_comes_back_whole,
 }
