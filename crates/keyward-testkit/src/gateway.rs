@@ -12,7 +12,7 @@ use keyward_access::Freshness;
 use keyward_api::WorldFile;
 use keyward_control::{Actor, Applied, ApplyOptions};
 use keyward_gateway::{Clock, SystemClock};
-use keyward_model::Timestamp;
+use keyward_model::{Plaintext, Timestamp};
 use tempfile::TempDir;
 
 use crate::client::{self, Answer, PATIENCE};
@@ -60,6 +60,8 @@ pub struct Setup {
     pub workers: Option<usize>,
     /// How long streams outlive their right; absent: as by default.
     pub stream_grace: Option<Duration>,
+    /// The store that it shares with other nodes, and their master key; absent: SQLite in its own folder.
+    pub store: Option<(String, PathBuf)>,
     /// The Redis in which nodes share their replay memory, and how long a request waits for it.
     pub replay_redis: Option<(String, Duration)>,
     /// How often what was used is written down; absent: as by default.
@@ -318,6 +320,10 @@ async fn open(
     }
     if let Some(grace) = setup.stream_grace {
         options.stream_grace = grace;
+    }
+    if let Some((url, master_key)) = setup.store.clone() {
+        options.store = Some(Plaintext::new(url));
+        options.master_key = Some(master_key);
     }
     if let Some((url, budget)) = setup.replay_redis.clone() {
         options.replay_redis = Some(RedisOptions { url, budget });

@@ -5,9 +5,11 @@ use std::time::Duration;
 use keyward_testkit::client::{Answer, Connection};
 use keyward_testkit::fixture::{self, A0, B0, HOST};
 use keyward_testkit::gateway::{Gateway, Setup, until_async};
+use keyward_testkit::postgres::Postgres;
 use keyward_testkit::redis::Redis;
 use keyward_testkit::request::Request;
 use keyward_testkit::signer::Signing;
+use tempfile::TempDir;
 
 async fn node(redis: &Redis) -> Gateway {
     // Patient where the machine is busy: what is tested is what is answered.
@@ -17,6 +19,18 @@ async fn node(redis: &Redis) -> Gateway {
 async fn node_with(redis: &Redis, budget: Duration) -> Gateway {
     let setup = Setup { replay_redis: Some((redis.url(), budget)), ..Setup::default() };
     Gateway::start_with(&fixture::world(), setup).await
+}
+
+/// Two nodes on one store and one Redis.
+async fn two_nodes(redis: &Redis, keys: &TempDir) -> [Gateway; 2] {
+    let database = Postgres::shared().database();
+    let setup = Setup {
+        store: Some((database.url(), keys.path().join("master.key"))),
+        replay_redis: Some((redis.url(), Duration::from_secs(1))),
+        ..Setup::default()
+    };
+    let one = Gateway::start_with(&fixture::world(), setup.clone()).await;
+    [one, Gateway::start_with(&fixture::world(), setup).await]
 }
 
 fn signed(gateway: &Gateway, pair: (&str, &str), target: &str, nonce: &str, offset_ms: i64) -> Request {
@@ -46,7 +60,8 @@ async fn reason(gateway: &Gateway, answer: &Answer) -> String {
 #[tokio::test]
 async fn replay_002_the_same_nonce_passes_once_over_two_nodes() {
     let redis = Redis::start().await;
-    let nodes = [node(&redis).await, node(&redis).await];
+    let keys = tempfile::tempdir().unwrap();
+    let nodes = two_nodes(&redis, &keys).await;
     let bytes = once(&nodes[0], "nonce-of-two-nodes-0001").to_bytes();
     let mut tasks = tokio::task::JoinSet::new();
     for place in 0..200 {
@@ -81,7 +96,8 @@ async fn replay_002_the_same_nonce_passes_once_over_two_nodes() {
 #[tokio::test]
 async fn a_shared_window_outlives_the_nodes() {
     let redis = Redis::start().await;
-    let (one, two) = (node(&redis).await, node(&redis).await);
+    let keys = tempfile::tempdir().unwrap();
+    let [one, two] = two_nodes(&redis, &keys).await;
     let request = once(&one, "nonce-that-outlives-0001");
     assert_eq!(one.call(&request).await.status, 200);
     drop(one);
@@ -136,7 +152,8 @@ async fn replay_010_without_redis_who_requires_a_nonce_refuses_and_nobody_else_d
 #[tokio::test]
 async fn replay_010_a_redis_that_forgot_is_not_believed_about_the_time_before() {
     let mut redis = Redis::start().await;
-    let nodes = [node(&redis).await, node(&redis).await];
+    let keys = tempfile::tempdir().unwrap();
+    let nodes = two_nodes(&redis, &keys).await;
     until_status(&nodes[0], "begin", 200).await;
     let request = once(&nodes[0], "nonce-before-the-loss-001");
     assert_eq!(nodes[0].call(&request).await.status, 200);

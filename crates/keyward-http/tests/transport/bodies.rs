@@ -261,7 +261,8 @@ fn a_request_that_waits_for_word_lets_others_go_on() {
 #[test]
 fn a_client_that_goes_away_while_word_is_awaited_is_finished() {
     let upstream = Upstream::echo();
-    let gateway = Gateway::before(&upstream);
+    let limits = Limits { serve_half_closed: false, ..Limits::default() };
+    let gateway = Setup { limits, ..Setup::default() }.start(&upstream);
     let mut client = gateway.connect();
     client.send("GET /pause HTTP/1.1\r\nHost: a\r\n\r\n");
     wait_until("it waits", || !gateway.log.waiting.lock().unwrap().is_empty());
