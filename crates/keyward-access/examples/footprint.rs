@@ -115,7 +115,7 @@ fn decide(snapshot: &Snapshot, authorization: &[u8]) -> bool {
     resolve(snapshot, gateway, &head)
         .and_then(|target| {
             let proven = authenticate(snapshot, &target, &head, Body::Unread, NOW)?;
-            authorize(snapshot, &target, &proven, NOW)
+            authorize(snapshot, &target, &proven, NOW, NOW)
         })
         .is_ok()
 }
@@ -261,6 +261,7 @@ fn api(number: u64) -> SnapshotUpdate {
             app_code_in: AppCodePlaces { header: true, query: false },
             app_code_requires_tls: true,
             stream_before_digest: false,
+            max_staleness_s: None,
             allowed_addresses: Vec::new(),
             system_parameters: Vec::new(),
         },

@@ -1,9 +1,11 @@
 //! May this caller call this?
 
 use keyward_model::{
-    Api, ApiId, CredentialKind, DenyReason, GatewayId, GrantId, SignatureScheme, Stage, Timestamp,
+    Api, ApiId, CredentialKind, DenyReason, GatewayId, GrantId, ServiceAuth, SignatureScheme, Stage,
+    Timestamp,
 };
 
+use crate::freshness;
 use crate::operations::Template;
 use crate::snapshot::Scope;
 use crate::{
@@ -11,14 +13,16 @@ use crate::{
     Target, Verified,
 };
 
-/// Decides whether the one who was proven to call may call the target.
+/// Decides whether the one who was proven to call may call the target. `confirmed_at`: see [`Freshness`](crate::Freshness).
 ///
 /// # Errors
-/// `credential_disabled` to `operation_not_granted`, and `upstream_unavailable` where the service is disabled.
+/// `credential_disabled` to `operation_not_granted`, `secret_unresolvable` where the service's own credential has no
+/// value, `snapshot_stale`, and `upstream_unavailable` where the service is disabled.
 pub fn authorize(
     snapshot: &Snapshot,
     target: &Target<'_>,
     authentication: &Authentication<'_>,
+    confirmed_at: Timestamp,
     now: Timestamp,
 ) -> Result<Permit, Denial> {
     let permit = match authentication {
@@ -31,13 +35,29 @@ pub fn authorize(
             return Err(target.refuse(DenyReason::CredentialMissing));
         }
     };
-    if target.service.spec.enabled {
-        Ok(permit)
-    } else {
-        let refused = target.refuse(DenyReason::UpstreamUnavailable);
-        let (caller, credential, grant) = (permit.caller, permit.credential, permit.grant());
-        Err(Denial { caller, credential, grant, ..refused }.with_hint("the API's service is disabled"))
+    let answers = check_service(target).and_then(|()| freshness::check(snapshot, target, confirmed_at, now));
+    match answers.and_then(|()| check_enabled(target)) {
+        Ok(()) => Ok(permit),
+        Err(refused) => {
+            let (caller, credential, grant) = (permit.caller, permit.credential, permit.grant());
+            Err(Denial { caller, credential, grant, ..refused })
+        }
     }
+}
+
+/// Can we prove ourselves to the service?
+fn check_service(target: &Target<'_>) -> Result<(), Denial> {
+    match &target.service.spec.service_auth {
+        Some(ServiceAuth::Header { value: None, .. }) => Err(target.refuse(DenyReason::SecretUnresolvable)),
+        _ => Ok(()),
+    }
+}
+
+fn check_enabled(target: &Target<'_>) -> Result<(), Denial> {
+    if target.service.spec.enabled {
+        return Ok(());
+    }
+    Err(target.refuse(DenyReason::UpstreamUnavailable).with_hint("the API's service is disabled"))
 }
 
 fn permit_anyone(target: &Target<'_>) -> Permit {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use keyward_model::{
-    ApiId, CallerId, CredentialId, CredentialKind, DenyReason, GatewayId, GrantId, GroupId, Stage, StageSet,
-    Timestamp,
+    ApiId, CallerId, CredentialId, CredentialKind, DenyReason, GatewayId, GrantId, GroupId, Service,
+    ServiceAuth, Stage, StageSet, Timestamp,
 };
 
 use crate::authorize::{Ask, AskedOperation, Refused, check_credential, is_published, judge, verdict};
+use crate::freshness;
 use crate::operations::Found;
 use crate::{ApiEntry, Basis, CallerEntry, CredentialEntry, GrantEntry, Snapshot};
 
@@ -28,6 +29,8 @@ pub struct Question {
     pub credential: Option<CredentialId>,
     /// When.
     pub at: Timestamp,
+    /// How long ago the Snapshot was last known to be the newest, in milliseconds; 0: it is. Not read by [`who_can`].
+    pub staleness_ms: u64,
 }
 
 /// The answer.
@@ -55,7 +58,7 @@ pub struct NearMiss {
 /// Would this be permitted, and why?
 ///
 /// A caller is judged by the credential that is asked about, else by the one of its credentials that gets furthest, and
-/// one that has no credential by its grants alone. Addresses, signatures and limits are not asked about.
+/// one that has no credential by its grants alone. Addresses, what a request itself demands, signatures and limits are not asked about.
 pub fn explain(snapshot: &Snapshot, question: &Question) -> Explanation {
     let refused = |reason| Explanation { decision: Err(reason), grant: None, near_misses: Vec::new() };
     let asked = match Asked::new(snapshot, question) {
@@ -67,13 +70,13 @@ pub fn explain(snapshot: &Snapshot, question: &Question) -> Explanation {
         if !admits.contains(CredentialKind::Anyone) {
             return refused(DenyReason::CredentialMissing);
         }
-        let decision = asked.check_service().map(|()| Basis::Anyone);
+        let decision = asked.check_rest(question).map(|()| Basis::Anyone);
         return Explanation { decision, grant: None, near_misses: Vec::new() };
     };
     let Some(caller) = snapshot.caller(id) else { return refused(DenyReason::CredentialUnknown) };
     let near_misses = asked.near_misses(caller);
     let (decision, grant) = match asked.judge(caller, question.credential) {
-        Ok(grant) => (asked.check_service().map(|()| Basis::Grant(grant)), Some(grant)),
+        Ok(grant) => (asked.check_rest(question).map(|()| Basis::Grant(grant)), Some(grant)),
         Err(Refused { reason, grant }) => (Err(reason), grant),
     };
     Explanation { decision, grant, near_misses }
@@ -98,7 +101,7 @@ struct Asked<'q> {
     snapshot: &'q Snapshot,
     api: &'q ApiEntry,
     ask: Ask<'q>,
-    service_enabled: bool,
+    service: &'q Service,
 }
 
 impl<'q> Asked<'q> {
@@ -123,11 +126,23 @@ impl<'q> Asked<'q> {
         let service = snapshot.service(binding.service).ok_or(DenyReason::ApiNotFound)?;
         let (stage, gateway, now) = (question.stage, question.gateway, question.at);
         let ask = Ask { api: question.api, stage, gateway, operation, now };
-        Ok(Self { snapshot, api, ask, service_enabled: service.spec.enabled })
+        Ok(Self { snapshot, api, ask, service })
+    }
+
+    /// What comes after the grants.
+    fn check_rest(&self, question: &Question) -> Result<(), DenyReason> {
+        if matches!(self.service.spec.service_auth, Some(ServiceAuth::Header { value: None, .. })) {
+            return Err(DenyReason::SecretUnresolvable);
+        }
+        let max_s = self.api.api.settings.max_staleness_s;
+        if max_s.is_some_and(|max_s| freshness::is_over(question.staleness_ms, max_s)) {
+            return Err(DenyReason::SnapshotStale);
+        }
+        self.check_service()
     }
 
     fn check_service(&self) -> Result<(), DenyReason> {
-        if self.service_enabled { Ok(()) } else { Err(DenyReason::UpstreamUnavailable) }
+        if self.service.spec.enabled { Ok(()) } else { Err(DenyReason::UpstreamUnavailable) }
     }
 
     /// The grant that permits it, or why none does.

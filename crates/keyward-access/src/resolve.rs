@@ -10,7 +10,7 @@ use keyward_model::{
 use crate::operations::{Found, Template};
 use crate::path::RequestPath;
 use crate::snapshot::{ApiUsage, Matched, Route};
-use crate::{ApiEntry, Denial, Dialect, RequestHead, Snapshot, Strip};
+use crate::{ApiEntry, Demand, Denial, Dialect, RequestHead, Snapshot, Strip};
 
 /// What a request asks for. Borrows the Snapshot and the head.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub struct Target<'a> {
     pub(crate) method: &'a str,
     pub(crate) template: Option<&'a Template>,
     pub(crate) usage: Option<&'a ApiUsage>,
+    /// How new the configuration must be.
+    pub(crate) demand: Demand,
     path: RequestPath<'a>,
     /// How many segments the stage's prefix has.
     prefix_segments: usize,
@@ -61,6 +63,11 @@ impl<'a> Target<'a> {
         self.gateway
     }
 
+    /// How new the configuration must be that judges the request.
+    pub fn demand(&self) -> Demand {
+        self.demand
+    }
+
     /// What must not go on to the service, because it is (or could be) a caller's credential.
     pub fn strip(&self) -> Strip<'a> {
         Strip::new(self.api, self.usage)
@@ -84,6 +91,7 @@ pub fn resolve<'a>(
     head: &RequestHead<'a>,
 ) -> Result<Target<'a>, Denial> {
     let path = RequestPath::parse(head.path).ok_or_else(ambiguous_path)?;
+    let demand = Demand::of(head)?;
     let Some(Matched { route, segments }) = snapshot.route(gateway, head.host, path.decoded()) else {
         return Err(Denial::new(DenyReason::ApiNotFound));
     };
@@ -128,6 +136,7 @@ pub fn resolve<'a>(
         method: head.method,
         template,
         usage: snapshot.api_usage(api.id),
+        demand,
         path,
         prefix_segments: route.prefix_segments,
         base_segments: segments,

@@ -234,5 +234,6 @@ pub(crate) fn stored<T>(
         granted_by: None,
         has_password: None,
         revoked: None,
+        last_used: None,
     }
 }

@@ -45,8 +45,8 @@ fn state(word: &str) -> Option<GrantState> {
     }
 }
 
-/// The caller whose grants are asked for. An application and a consumer may share a name, so the id is looked up.
-async fn caller(
+/// The caller that is asked for. An application and a consumer may share a name, so the id is looked up.
+pub(crate) async fn caller(
     admin: &Admin,
     asked: &Asked,
     account: &Name,
@@ -177,6 +177,7 @@ fn id(asked: &Asked) -> Result<GrantId, Refusal> {
 fn shown(view: GrantView) -> Stored<keyward_api::Grant> {
     let mut stored = stored(view.id, view.revision, view.created, view.changed, view.spec.describe());
     stored.revoked = view.revoked.map(|at| at.to_string());
+    stored.last_used = view.last_used.map(|at| at.to_string());
     let state = match (view.revoked, view.state) {
         (Some(_), _) => "revoked",
         (None, ValidityState::NotYet) => "not_yet",

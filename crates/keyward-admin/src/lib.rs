@@ -33,6 +33,7 @@ mod server;
 mod services;
 mod sessions;
 mod token;
+mod usage;
 mod world;
 
 pub use open::{Admin, AdminOptions};

@@ -42,6 +42,10 @@ pub struct Stored<T> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<form::Moment>")]
     pub revoked: Option<String>,
+    /// Of a grant: when a request last passed by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Moment>")]
+    pub last_used: Option<String>,
 }
 
 /// A credential without its value.

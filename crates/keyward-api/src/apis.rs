@@ -69,6 +69,10 @@ pub struct Api {
     /// May a digest-covered body above the holding limit stream while it is judged?
     #[schemars(default)]
     pub stream_before_digest: bool,
+    /// The longest time since a node knew its configuration to be the newest, in seconds; absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86_400))]
+    pub max_staleness_s: Option<u32>,
     /// Networks that callers may come from; empty: any.
     #[schemars(default, with = "Vec<form::Network>")]
     pub allowed_addresses: Vec<String>,
@@ -207,6 +211,7 @@ const SHAPE: Shape = Shape {
         "app_code_in",
         "app_code_requires_tls",
         "stream_before_digest",
+        "max_staleness_s",
         "allowed_addresses",
         "system_parameters",
     ],
@@ -268,6 +273,7 @@ fn read_settings(fields: &crate::read::Fields<'_>) -> Option<ApiSettings> {
     let app_code_in = fields.or("app_code_in", header_alone, read_app_code_places);
     let app_code_requires_tls = fields.or("app_code_requires_tls", true, flag);
     let stream_before_digest = fields.or("stream_before_digest", false, flag);
+    let max_staleness_s = fields.optional("max_staleness_s", |item| item.number(1..=86_400));
     let allowed_addresses = fields.or("allowed_addresses", Vec::new(), |item| item.list(text::network));
     let system_parameters = fields.or("system_parameters", Vec::new(), read_parameters);
     Some(ApiSettings {
@@ -283,6 +289,7 @@ fn read_settings(fields: &crate::read::Fields<'_>) -> Option<ApiSettings> {
         app_code_in: app_code_in?,
         app_code_requires_tls: app_code_requires_tls?,
         stream_before_digest: stream_before_digest?,
+        max_staleness_s: max_staleness_s?,
         allowed_addresses: allowed_addresses?,
         system_parameters: system_parameters?,
     })
@@ -434,6 +441,7 @@ impl From<&ApiSpec> for Api {
             app_code_in: places.iter().filter(|(_, on)| *on).map(|(name, _)| (*name).to_owned()).collect(),
             app_code_requires_tls: settings.app_code_requires_tls,
             stream_before_digest: settings.stream_before_digest,
+            max_staleness_s: settings.max_staleness_s,
             allowed_addresses: strings(&settings.allowed_addresses),
             system_parameters: settings.system_parameters.iter().map(Parameter::from).collect(),
         }

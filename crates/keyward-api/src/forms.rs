@@ -42,6 +42,8 @@ forms! {
     Etag = {"type": "string", "pattern": "^[0-9]+$"};
     /// A point in time, RFC 3339.
     Moment = {"type": "string", "format": "date-time", "examples": ["2027-01-01T00:00:00Z"]};
+    /// A day (UTC).
+    Day = {"type": "string", "format": "date", "examples": ["2027-01-31"]};
     /// For people; no control characters other than line feed and tab.
     Prose = {"type": "string", "maxLength": 4096, "pattern": r"^[^\x00-\x08\x0B-\x1F\x7F-\x9F]*$"};
     /// A short text without control characters.

@@ -34,6 +34,7 @@ mod routes;
 mod services;
 mod sessions;
 mod text;
+mod usage;
 mod world;
 
 pub use accounts::Account;
@@ -65,4 +66,5 @@ pub use routes::{
 };
 pub use services::{Auth, AuthHeader, Endpoint, Service, Timeouts};
 pub use sessions::{BootstrapAnswer, Done, PasswordChange, SignIn, WhoAmI};
+pub use usage::Usage;
 pub use world::{WorldFile, write_json, write_yaml};

@@ -134,6 +134,7 @@ fn form(form: Form) -> Value {
         Form::Flag => json!({"type": "boolean"}),
         Form::Number(least, most) => json!({"type": "integer", "minimum": least, "maximum": most}),
         Form::Moment => named("Moment"),
+        Form::Day => named("Day"),
         Form::AppKey => named("AppKey"),
         Form::Stage => named("Stage"),
         Form::Tag => {

@@ -9,7 +9,7 @@ pub use parameter::{Form, Parameter};
 use about::{list, made, one, plain, text, written};
 use parameter::{
     APPLY, AUDIT, AUDIT_EXPORT, AUDIT_MARK, DELETE, DRY, EXPLAIN, EXPORT, FIND, GRANTS, LIST, NAMED, NONE,
-    ONE, OPERATORS, RENOUNCE, TAGGED, WHO_CAN,
+    ONE, OPERATORS, RENOUNCE, TAGGED, USAGE, WHO_CAN,
 };
 
 use crate::consumers::Consumer;
@@ -19,7 +19,7 @@ use crate::{
     Account, Answer, Api, Application, Applied, AuditCheck, AuditEntry, BootstrapAnswer, Credential, Deleted,
     Done, Explanation, ForeignCaller, Gateway, Grant, GrantBatch, GrantsGiven, Group, Jwt, NewApplication,
     NewConsumer, Node, Operator, OperatorToken, PasswordChange, Revealed, Revoked, Service, SignIn,
-    StageBinding, Stored, StoredToken, WhoAmI, WhoCan,
+    StageBinding, Stored, StoredToken, Usage, WhoAmI, WhoCan,
 };
 
 pub use keyward_model::Action;
@@ -384,6 +384,9 @@ routes! {
     /// Give up a grant on behalf of the caller it is for, for good and at once.
     RenounceGrant = Post "/v1/grants/{id}/renounce", "grant" Revoke:
         one::<Revoked>(RENOUNCE).by_id("grt_").if_match();
+
+    /// List calls per day (UTC), caller, API and outcome, the oldest day first.
+    ListUsage = Get "/v1/usage", "usage" List: list::<Usage>(USAGE);
 }
 
 /// What every write takes beside parameters of its own. A switch each, thrown when it is built.

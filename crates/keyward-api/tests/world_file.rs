@@ -59,6 +59,7 @@ apis:
     app_code_in: [header, query]
     app_code_requires_tls: false
     stream_before_digest: true
+    max_staleness_s: 30
     allowed_addresses: [192.0.2.0/24]
     system_parameters:
       - {name: CaAppId, to: {header: X-App-Id}}
@@ -188,6 +189,7 @@ fn every_field_of_an_api_is_read() {
     let settings = &api.settings;
     assert_eq!(settings.kind, ApiKind::Rest);
     assert!(!settings.enabled && settings.strip_base_path && settings.stream_before_digest);
+    assert_eq!(settings.max_staleness_s, Some(30));
     assert!(!settings.app_code_requires_tls);
     assert_eq!(api.gateways.len(), 2);
     assert_eq!(

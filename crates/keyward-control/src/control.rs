@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
-use keyward_access::Snapshot;
+use keyward_access::{Freshness, Snapshot};
 use keyward_model::{Name, Plaintext, Revision, World};
 use keyward_store::{Store, StoreOptions};
 use tokio::task::JoinHandle;
 
-use crate::follow::{Freshness, Standing};
+use crate::follow::Standing;
 use crate::nodes::Presence;
 use crate::password::Passwords;
 use crate::sessions::Attempts;
@@ -20,7 +20,7 @@ use crate::writer::{Work, Writes};
 use crate::{
     Accounts, Actor, Apis, Applications, Applied, ApplyOptions, Audit, Callers, Clock, Consumers,
     ControlError, Credentials, ErrorKind, Gateways, Grants, Groups, Minter, Operators, Random, Services,
-    Sessions, follow, load, nodes, writer,
+    Sessions, Usage, follow, load, nodes, writer,
 };
 
 /// How a node's control is set up.
@@ -148,8 +148,8 @@ impl Control {
     }
 
     /// When this node last knew that it had everything.
-    pub fn freshness(&self) -> Arc<Freshness> {
-        Arc::clone(&self.inner.shared.standing.freshness)
+    pub fn freshness(&self) -> Arc<dyn Freshness> {
+        Arc::<crate::follow::Confirmed>::clone(&self.inner.shared.standing.freshness)
     }
 
     /// The revision in effect.
@@ -319,6 +319,11 @@ impl Control {
 
     pub(crate) fn keep_presence(&self, presence: Presence) {
         *self.inner.presence.lock().unwrap_or_else(PoisonError::into_inner) = Some(presence);
+    }
+
+    /// What is known of use.
+    pub fn usage(&self) -> Usage<'_> {
+        Usage { control: self }
     }
 
     pub(crate) fn store(&self) -> &Store {

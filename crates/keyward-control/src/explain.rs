@@ -1,6 +1,6 @@
 //! Asking before the fact: would this be permitted, and who may do it?
 
-use keyward_access::{Basis, Explanation, Question};
+use keyward_access::{Basis, Explanation, Question, staleness_ms};
 use keyward_model::{
     ApiId, AppKey, CallerId, CallerKind, CredentialId, DenyReason, GatewayId, GrantId, Name, Revision, Stage,
     Timestamp,
@@ -159,6 +159,7 @@ impl Control {
             caller,
             credential,
             at: ask.at,
+            staleness_ms: staleness_ms(self.freshness().confirmed_at(), self.now()),
         })
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use keyward_access::{CompileError, ObjectId, Snapshot, SnapshotUpdate};
+use keyward_access::{CompileError, Freshness, ObjectId, Snapshot, SnapshotUpdate};
 use keyward_model::{Grantee, Timestamp};
 use keyward_store::{Change, Look, Mark, Reads, Store, StoreError, Watch};
 use tokio::sync::watch;
@@ -28,22 +28,22 @@ const FAR: usize = 200_000;
 
 /// When this node last knew that it had everything.
 #[derive(Debug, Default)]
-pub struct Freshness {
+pub(crate) struct Confirmed {
     /// Does nobody else write? Then it always has everything.
     alone: bool,
     confirmed: AtomicI64,
 }
 
-impl Freshness {
-    /// The last moment at which this node knew that it had everything that was committed; `now` where nobody else writes.
-    pub fn confirmed_at(&self, now: Timestamp) -> Timestamp {
-        if self.alone { now } else { Timestamp::from_millis(self.confirmed.load(Ordering::Relaxed)) }
+impl Freshness for Confirmed {
+    fn confirmed_at(&self) -> Timestamp {
+        let confirmed = if self.alone { i64::MAX } else { self.confirmed.load(Ordering::Relaxed) };
+        Timestamp::from_millis(confirmed)
     }
 }
 
 /// How this node stands to its store.
 pub(crate) struct Standing {
-    pub(crate) freshness: Arc<Freshness>,
+    pub(crate) freshness: Arc<Confirmed>,
     /// The revision in effect here.
     pub(crate) applied: watch::Sender<u64>,
     /// Counts what was heard of other nodes.
@@ -55,7 +55,7 @@ pub(crate) struct Standing {
 impl Standing {
     pub(crate) fn new(alone: bool) -> Self {
         Self {
-            freshness: Arc::new(Freshness { alone, confirmed: AtomicI64::new(i64::MIN) }),
+            freshness: Arc::new(Confirmed { alone, confirmed: AtomicI64::new(i64::MIN) }),
             applied: watch::Sender::default(),
             heard: watch::Sender::default(),
             trouble: Mutex::default(),

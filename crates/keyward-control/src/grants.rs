@@ -35,6 +35,8 @@ pub struct GrantView {
     pub state: ValidityState,
     /// When it was revoked. Revoked is final.
     pub revoked: Option<Timestamp>,
+    /// When a request last passed by it.
+    pub last_used: Option<Timestamp>,
     /// Its own last revision: the ETag.
     pub revision: u64,
     /// When it was given.
@@ -397,13 +399,28 @@ async fn views(
     now: Timestamp,
 ) -> Result<Vec<GrantView>, ControlError> {
     let mut views = Vec::with_capacity(found.len());
+    let ids: Vec<GrantId> = found.iter().map(|grant| grant.object.id).collect();
+    let last_uses = gather.reads.last_uses_of_grants(&ids).await?;
     for grant in found {
-        views.extend(object::believed(view(gather, grant, now).await)?);
+        let last_used = last_uses.get(&grant.object.id).copied();
+        let view = view_unused(gather, grant, now).await;
+        views.extend(object::believed(view)?.map(|view| GrantView { last_used, ..view }));
     }
     Ok(views)
 }
 
 async fn view(
+    gather: &mut Gather<'_>,
+    found: &Stored<Grant>,
+    now: Timestamp,
+) -> Result<GrantView, ControlError> {
+    let id = found.object.id;
+    let last_used = gather.reads.last_uses_of_grants(&[id]).await?.remove(&id);
+    Ok(GrantView { last_used, ..view_unused(gather, found, now).await? })
+}
+
+/// All but its last use.
+async fn view_unused(
     gather: &mut Gather<'_>,
     found: &Stored<Grant>,
     now: Timestamp,
@@ -424,6 +441,7 @@ async fn view(
         spec,
         state: grant.validity.state_at(now),
         revoked: grant.revoked,
+        last_used: None,
         revision: found.revision,
         created: found.created,
         changed: found.changed,

@@ -42,6 +42,7 @@ mod rotation;
 mod services;
 mod sessions;
 mod shared;
+mod usage;
 mod views;
 mod writer;
 mod written;
@@ -59,7 +60,6 @@ pub use control::{Asking, Control, ControlOptions};
 pub use credentials::{CredentialChange, CredentialView, Credentials, Revealed};
 pub use error::{ControlError, ErrorKind, Problem, User};
 pub use explain::{Ask, AskedCaller, Explained, PermittedCaller, WhoCan};
-pub use follow::Freshness;
 pub use gateways::{GatewayView, Gateways};
 pub use grants::{GrantFilter, GrantView, Grants, Revoked};
 pub use groups::{GroupView, Groups};
@@ -76,6 +76,7 @@ pub use reference::ObjectRef;
 pub use rotation::Rotation;
 pub use services::{ServiceView, Services};
 pub use sessions::{Known, NewSession, Sessions};
+pub use usage::{Usage, UsageFilter, UsageKeeper, UsageView};
 pub use written::{Created, Deleted, Warning, Written};
 
 /// The name of the account and of the gateway that exist from the start.

@@ -138,12 +138,17 @@ pub(crate) fn list_page<I: FromStr>(
     };
     let after = after.filter(|after| !after.is_empty());
     let after = after.map(|text| read_after::<I>(text, order).ok_or_else(|| malformed(text))).transpose()?;
+    Ok(ListPage { after, limit: list_limit(limit)?.saturating_add(1), order })
+}
+
+/// How many items a page has.
+pub(crate) fn list_limit(limit: Option<u32>) -> Result<u32, ControlError> {
     let limit = limit.unwrap_or(PAGE_USUAL);
     if !(1..=PAGE_MAX).contains(&limit) {
         let text = format!("a page has 1 to {PAGE_MAX} items, not {limit}");
         return Err(Problem::invalid("limit_malformed", "limit", text).into());
     }
-    Ok(ListPage { after, limit: limit.saturating_add(1), order })
+    Ok(limit)
 }
 
 /// Takes away the one more; the id after which the next page begins.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use keyward_access::Snapshot;
 use keyward_access::jwt::TokenMemory;
 use keyward_http::{Head, Outcome, Peer};
-use keyward_model::{DenyReason, Timestamp};
+use keyward_model::{CallsKey, Day, DenyReason, Timestamp};
 
 use crate::diagnosis::DiagnosisBudget;
 use crate::exchange::Exchange;
@@ -33,6 +33,8 @@ pub(crate) struct Core {
     /// Buffers of records that are over, to be used again.
     pub(crate) spare: Vec<Vec<u8>>,
     pub(crate) diagnosis: DiagnosisBudget,
+    /// When it was last told that a request demands a revision of another store, by the monotonic clock.
+    pub(crate) other_store_told_ms: u64,
     /// Changes of the Snapshot since what is made ready was looked through.
     pub(crate) changes: u32,
 }
@@ -58,13 +60,15 @@ impl Core {
         if self.lane.is_some() {
             line.asked(&mut self.time, now, &asked);
         }
-        Exchange::new(request_id, line)
+        Exchange::new(request_id, line, now)
     }
 
     /// Ends an exchange: its record is handed over, its buffer kept.
     pub(crate) fn end(&mut self, exchange: Exchange, outcome: &Outcome) {
-        let Exchange { mut line, is_decided, reason, api, .. } = exchange;
+        let Exchange { mut line, is_decided, reason, api, caller, began, .. } = exchange;
         let reason = reason.get();
+        let called = api.as_ref().map(|api| api.entry.api().id);
+        self.usage.over(CallsKey { day: Day::of(began), caller, api: called, reason }, began);
         self.counters.finished(api.as_ref().map(|api| &*api.counters), outcome, reason);
         if let Some(lane) = &self.lane {
             if !is_decided {
@@ -87,6 +91,8 @@ impl Core {
         now: Timestamp,
     ) {
         self.counters.refused(status, reason);
+        let key = CallsKey { day: Day::of(now), caller: None, api: None, reason: Some(reason) };
+        self.usage.over(key, now);
         let Some(lane) = self.lane.clone() else { return };
         let mut line = self.line();
         let client = &AddressText::of(peer.address.ip().to_canonical());

@@ -5,29 +5,36 @@ use std::rc::Rc;
 
 use keyward_access::DigestCheck;
 use keyward_http::BodyVerdict;
-use keyward_model::DenyReason;
+use keyward_model::{CallerId, DenyReason, Timestamp};
 use md5::{Digest as _, Md5};
 
 use crate::RequestId;
 use crate::outbound::Standing;
 use crate::published::PublishedApi;
 use crate::record::Line;
+use crate::replay::Asked;
 
 /// What is remembered of one request until it is over.
 #[derive(Debug)]
 pub struct Exchange {
     pub(crate) request_id: RequestId,
+    /// When its head was complete.
+    pub(crate) began: Timestamp,
     pub(crate) line: Line,
     /// The record's middle part is written.
     pub(crate) is_decided: bool,
     /// Set by whatever ends it badly; a [`Cell`] because a stream's end is found by looking.
     pub(crate) reason: Cell<Option<DenyReason>>,
     pub(crate) api: Option<Rc<PublishedApi>>,
+    /// Who was proven to call.
+    pub(crate) caller: Option<CallerId>,
     /// There once it was let go.
     pub(crate) standing: Option<Standing>,
     /// When its grant was first seen to have ended, in milliseconds of the monotonic clock.
     pub(crate) ended_ms: Cell<Option<u64>>,
     pub(crate) digest: Option<Box<RunningDigest>>,
+    /// What the shared replay memory was asked.
+    pub(crate) asked: Option<Box<Asked>>,
     /// Its body is held only up to the size above which the API would have to let it stream.
     pub(crate) is_held_for_digest: bool,
 }
@@ -40,16 +47,19 @@ pub(crate) struct RunningDigest {
 }
 
 impl Exchange {
-    pub(crate) fn new(request_id: RequestId, line: Line) -> Self {
+    pub(crate) fn new(request_id: RequestId, line: Line, began: Timestamp) -> Self {
         Self {
             request_id,
+            began,
             line,
             is_decided: false,
             reason: Cell::new(None),
             api: None,
+            caller: None,
             standing: None,
             ended_ms: Cell::new(None),
             digest: None,
+            asked: None,
             is_held_for_digest: false,
         }
     }

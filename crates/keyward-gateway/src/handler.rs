@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use keyward_access::{Body, Snapshot};
+use keyward_access::{AlwaysFresh, Body, Freshness, Snapshot};
 use keyward_http::{
     BodyVerdict, Counters, Handler, Head, Limits, Outcome, Peer, Refused, Response, ResponseHead, Step,
     UpstreamFailure,
@@ -19,7 +19,7 @@ use crate::exchange::Exchange;
 use crate::forwarded::Origin;
 use crate::latest::{Latest, Retired};
 use crate::request::{DIGEST_HOLD_HINT, Decision};
-use crate::{AccessLog, Clock, Metrics, ReplayMemory, RequestIds, Usage, refusal};
+use crate::{AccessLog, Clock, Metrics, ReplayMemory, ReplayTally, RequestIds, SharedReplay, Usage, refusal};
 
 /// What all cores of a gateway share.
 #[derive(Clone, Debug)]
@@ -32,12 +32,18 @@ pub struct Gateway {
     pub clock: Arc<dyn Clock>,
     /// Used nonces.
     pub replay: Arc<ReplayMemory>,
+    /// The same of several nodes; `None`: this node is on its own.
+    pub shared_replay: Option<Arc<dyn SharedReplay>>,
+    /// What that said.
+    shared_tally: Arc<ReplayTally>,
     /// Where access records go; `None` for nowhere.
     pub log: Option<AccessLog>,
     /// What is counted.
     pub metrics: Metrics,
-    /// Which credentials were used.
+    /// What was used, and how many calls there were.
     pub usage: Usage,
+    /// How long ago the Snapshot was last known to be the newest.
+    pub freshness: Arc<dyn Freshness>,
     /// How long a stream goes on after its grant has ended.
     pub stream_grace: Duration,
     retired: Retired,
@@ -62,9 +68,12 @@ impl Gateway {
             published,
             clock,
             replay,
+            shared_replay: None,
+            shared_tally: Arc::default(),
             log: None,
             metrics: Metrics::default(),
             usage: Usage::default(),
+            freshness: Arc::new(AlwaysFresh),
             stream_grace: Duration::from_secs(30),
             retired: Retired::start()?,
             seed: crate::random_seed()?,
@@ -88,12 +97,16 @@ impl Gateway {
             forwarded: Default::default(),
             spare: Vec::new(),
             diagnosis: DiagnosisBudget::new(self.seed),
+            other_store_told_ms: 0,
             changes: 0,
         };
         GatewayHandler {
             gateway: self.id,
             clock: Arc::clone(&self.clock),
             replay: Arc::clone(&self.replay),
+            shared_replay: self.shared_replay.clone(),
+            shared_tally: Arc::clone(&self.shared_tally),
+            freshness: Arc::clone(&self.freshness),
             stream_grace: self.stream_grace,
             latest: RefCell::new(latest),
             core: RefCell::new(core),
@@ -105,7 +118,8 @@ impl Gateway {
     /// Everything that is counted, as a Prometheus page. `transport` is what the server counts.
     pub fn metrics_page(&self, transport: &Counters) -> String {
         let revision = self.published.load().revision().number;
-        self.metrics.render(revision, &self.replay, self.log.as_ref(), transport)
+        let replay = (&*self.replay, &*self.shared_tally);
+        self.metrics.render(revision, replay, &self.usage, self.log.as_ref(), transport)
     }
 }
 
@@ -126,6 +140,9 @@ pub struct GatewayHandler {
     gateway: GatewayId,
     clock: Arc<dyn Clock>,
     replay: Arc<ReplayMemory>,
+    shared_replay: Option<Arc<dyn SharedReplay>>,
+    shared_tally: Arc<ReplayTally>,
+    freshness: Arc<dyn Freshness>,
     stream_grace: Duration,
     latest: RefCell<Latest>,
     core: RefCell<Core>,
@@ -152,6 +169,19 @@ impl Handler for GatewayHandler {
     ) -> Step {
         self.with_decision(head, peer, |decision, core| {
             decision.serve(core, exchange, Body::Whole(body), out)
+        })
+    }
+
+    fn resume(
+        &self,
+        exchange: &mut Exchange,
+        head: &Head<'_>,
+        peer: &Peer,
+        body: Option<&[u8]>,
+        out: &mut Vec<u8>,
+    ) -> Step {
+        self.with_decision(head, peer, |decision, core| {
+            decision.serve(core, exchange, body.map_or(Body::Unread, Body::Whole), out)
         })
     }
 
@@ -225,7 +255,20 @@ impl GatewayHandler {
         }
         let origin = &Origin::of(head, peer, &facts.trusted_proxies);
         let (gateway, replay, clock) = (self.gateway, &*self.replay, &*self.clock);
-        decide(&Decision { snapshot, facts, gateway, replay, origin, head, now, clock }, core)
+        let decision = Decision {
+            snapshot,
+            facts,
+            gateway,
+            replay,
+            shared_replay: self.shared_replay.as_deref(),
+            shared_tally: &self.shared_tally,
+            freshness: &*self.freshness,
+            origin,
+            head,
+            now,
+            clock,
+        };
+        decide(&decision, core)
     }
 
     fn refuse_message(&self, refused: Refused, peer: &Peer) -> Response {

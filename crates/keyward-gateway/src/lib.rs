@@ -31,9 +31,12 @@ pub use clock::{Clock, SystemClock};
 pub use exchange::Exchange;
 pub use handler::{Gateway, GatewayHandler, transport_limits};
 pub use metrics::Metrics;
-pub use replay::{History, Remembered, ReplayMemory, ReplayOptions, ReplayTally, Unavailable};
+pub use replay::{
+    History, Remembered, ReplayMemory, ReplayOptions, ReplayTally, SharedAnswer, SharedReplay, SharedReply,
+    Unavailable,
+};
 pub use request_id::{RequestId, RequestIds};
-pub use usage::{LastUse, Usage};
+pub use usage::Usage;
 
 /// Random bytes from the system, for keys that are used within this process.
 fn random_seed() -> std::io::Result<[u8; 16]> {

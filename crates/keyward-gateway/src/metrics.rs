@@ -12,7 +12,7 @@ use std::time::Duration;
 use keyward_http::{Counters, Outcome, UpstreamFailure};
 use keyward_model::{ApiId, DenyReason};
 
-use crate::{AccessLog, ReplayMemory};
+use crate::{AccessLog, ReplayMemory, ReplayTally, Usage};
 
 /// Everything that the gateway counts. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -92,7 +92,8 @@ impl Metrics {
     pub(crate) fn render(
         &self,
         revision: u64,
-        replay: &ReplayMemory,
+        (replay, shared): (&ReplayMemory, &ReplayTally),
+        usage: &Usage,
         log: Option<&AccessLog>,
         transport: &Counters,
     ) -> String {
@@ -101,10 +102,12 @@ impl Metrics {
         render_requests(&mut page, &cores);
         render_durations(&mut page, &cores);
         render_failures(&mut page, &cores);
-        render_replay(&mut page, replay);
+        render_replay(&mut page, replay, shared);
         render_clock(&mut page, replay);
         render_transport(&mut page, transport);
         page.one("keyward_snapshot_revision", "gauge", "Revision of the configuration in use.", revision);
+        let lost = "Uses and calls that are missing from what is stored of use.";
+        page.one("keyward_usage_lost_total", "counter", lost, usage.lost());
         if let Some(log) = log {
             let lost = "Access records that were lost.";
             page.one("keyward_access_records_lost_total", "counter", lost, log.lost());
@@ -277,16 +280,21 @@ fn render_failures(page: &mut Page, cores: &[Arc<CoreCounters>]) {
     }
 }
 
-fn render_replay(page: &mut Page, replay: &ReplayMemory) {
+fn render_replay(page: &mut Page, replay: &ReplayMemory, shared: &ReplayTally) {
     let remembered = "Nonces that are remembered.";
     page.one("keyward_replay_nonces", "gauge", remembered, replay.len() as u64);
-    const NAME: &str = "keyward_replay_checks_total";
-    page.head(NAME, "counter", "Nonces that were looked up, by what became of them.");
-    let tally = replay.tally();
+    let checks = "Nonces that were looked up, by what became of them.";
+    render_tally(page, "keyward_replay_checks_total", checks, replay.tally());
+    let checks = "Nonces that the shared replay memory was asked about, by what became of them.";
+    render_tally(page, "keyward_replay_shared_checks_total", checks, shared);
+}
+
+fn render_tally(page: &mut Page, name: &str, help: &str, tally: &ReplayTally) {
+    page.head(name, "counter", help);
     for (result, count) in
         [("fresh", &tally.fresh), ("replayed", &tally.replayed), ("unavailable", &tally.unavailable)]
     {
-        page.line(NAME, &format!("result=\"{result}\""), count.load(Ordering::Relaxed));
+        page.line(name, &format!("result=\"{result}\""), count.load(Ordering::Relaxed));
     }
 }
 
@@ -381,7 +389,13 @@ mod tests {
             core.refused(431, DenyReason::RequestMalformed);
             core.failed(UpstreamFailure::Late);
         }
-        let page = metrics.render(7, &replay, None, &Counters::default());
+        let page = metrics.render(
+            7,
+            (&replay, &ReplayTally::default()),
+            &Usage::default(),
+            None,
+            &Counters::default(),
+        );
         for line in [
             "keyward_requests_total{account=\"default\",api=\"orders\",status=\"2xx\"} 2",
             "keyward_requests_total{account=\"default\",api=\"orders\",status=\"4xx\"} 2",

@@ -6,10 +6,12 @@
 //!
 //! Every nonce is written to a file before its request goes on, so a killed process forgets none. Where the files
 //! are missing, damaged or older than the machine's start, the memory was lost: then APIs that require a nonce
-//! refuse timestamps from before this start. The memory is this node's own; it is not shared between nodes.
+//! refuse timestamps from before this start. The memory is this node's own; several nodes can share another one, which
+//! is asked after it ([`SharedReplay`]).
 
 mod journal;
 mod room;
+mod shared;
 mod stripe;
 
 use std::hash::Hasher;
@@ -25,6 +27,8 @@ use siphasher::sip::SipHasher13;
 use crate::Clock;
 use crate::clock::ClockWatch;
 use journal::{Journal, Moment, Record, Recovered};
+pub(crate) use shared::{Asked, ask};
+pub use shared::{SharedAnswer, SharedReplay, SharedReply};
 use stripe::{Counts, Insertion, Lifetime, Seconds, Stripe, locked};
 
 /// Remembers which nonces were used. Shared by all cores.
@@ -100,6 +104,8 @@ pub enum Unavailable {
     Lost,
     /// The file cannot be written.
     Unwritable,
+    /// The memory that nodes share did not answer in time.
+    Unreachable,
 }
 
 impl Unavailable {
@@ -109,6 +115,9 @@ impl Unavailable {
             Self::Full => "this node remembers as many nonces as it may: try again in a minute",
             Self::ApplicationFull => "this application has used as many nonces as it may for now: slow down",
             Self::Lost => "the memory of the time of this request was lost: sign anew",
+            Self::Unreachable => {
+                "the replay memory that nodes share does not answer: sign anew and try again"
+            }
             Self::Unwritable => "nonces cannot be written down now: try again later",
         }
     }
@@ -123,6 +132,18 @@ pub struct ReplayTally {
     pub replayed: AtomicU64,
     /// Nonces that could not be remembered.
     pub unavailable: AtomicU64,
+}
+
+impl ReplayTally {
+    /// Counts what a shared memory said.
+    pub(crate) fn count(&self, answer: SharedAnswer) {
+        let count = match answer {
+            SharedAnswer::Fresh => &self.fresh,
+            SharedAnswer::Replayed => &self.replayed,
+            SharedAnswer::Unavailable(_) => &self.unavailable,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// A power of two, so that choosing one is a mask.

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use keyward_access::signature::HINT_NONCE_REPLAYED;
 use keyward_access::{
-    Authentication, Body, BodyNeed, Denial, Dialect, Field, Permit, RequestHead, Snapshot, Target, Verified,
-    authenticate_remembering, authorize, diagnose, resolve,
+    Authentication, Body, BodyNeed, Denial, Dialect, Field, Freshness, NonceUse, OTHER_STORE, Permit,
+    RequestHead, Snapshot, Target, Verified, authenticate_remembering, authorize, diagnose, resolve,
 };
-use keyward_http::{BodyLength, Forward, Head, Refused, Response, Step};
+use keyward_http::{BodyLength, Forward, Head, Refused, Response, Step, Word};
 use keyward_model::{DenyReason, GatewayId, SignatureScheme, Stage, Timestamp};
 use smallvec::SmallVec;
 
@@ -23,8 +23,9 @@ use crate::outbound::Outbound;
 use crate::published::PublishedApi;
 use crate::record::{Decided, Queried};
 use crate::refusal::{self, Context};
+use crate::replay;
 use crate::service::Weighted;
-use crate::{Clock, Remembered, ReplayMemory};
+use crate::{Clock, Remembered, ReplayMemory, ReplayTally, SharedAnswer, SharedReplay};
 
 /// Largest body, in bytes, that is held because its digest must be checked; the API may let larger ones stream.
 const DIGEST_HOLD_MAX: usize = 1024 * 1024;
@@ -33,12 +34,19 @@ const DIGEST_HOLD_MAX: usize = 1024 * 1024;
 pub(crate) const DIGEST_HOLD_HINT: &str = "a body whose digest is checked may have 1 MiB here; set \
     `stream_before_digest: true` at the API to let larger ones stream while they are checked";
 
+/// The same is told in the node's log at most this often, in milliseconds.
+const TELL_EVERY_MS: u64 = 10_000;
+
 /// What one decision is made by, and about.
 pub(crate) struct Decision<'d> {
     pub(crate) snapshot: &'d Snapshot,
     pub(crate) facts: &'d GatewayFacts,
     pub(crate) gateway: GatewayId,
     pub(crate) replay: &'d ReplayMemory,
+    /// The one of several nodes.
+    pub(crate) shared_replay: Option<&'d dyn SharedReplay>,
+    pub(crate) shared_tally: &'d ReplayTally,
+    pub(crate) freshness: &'d dyn Freshness,
     pub(crate) origin: &'d Origin<'d>,
     pub(crate) head: &'d Head<'d>,
     pub(crate) now: Timestamp,
@@ -103,8 +111,11 @@ impl Decision<'_> {
             Authentication::Verified(verified) => Some(&**verified),
             _ => None,
         };
-        self.remember_nonce(verified)?;
-        let permit = authorize(self.snapshot, target, &authentication, self.now)?;
+        if let Some(word) = self.remember_nonce(exchange, verified)? {
+            return Ok(Step::Pause(word));
+        }
+        let confirmed_at = self.freshness.confirmed_at();
+        let permit = authorize(self.snapshot, target, &authentication, confirmed_at, self.now)?;
         self.forward(core, exchange, target, verified, api, permit, out)
     }
 
@@ -165,17 +176,43 @@ impl Decision<'_> {
         Some(Step::Respond(response))
     }
 
-    /// A nonce is remembered only here: after the proof held, and before anybody is let in by it.
-    fn remember_nonce(&self, verified: Option<&Verified<'_>>) -> Result<(), Denial> {
+    /// A nonce is remembered only here: after the proof held, and before anybody is let in by it. Where nodes share a
+    /// memory, the request waits for what that says, and comes here again.
+    fn remember_nonce(
+        &self,
+        exchange: &mut Exchange,
+        verified: Option<&Verified<'_>>,
+    ) -> Result<Option<Word>, Denial> {
         let Some((verified, nonce)) = verified.and_then(|v| v.nonce.as_ref().map(|nonce| (v, nonce))) else {
-            return Ok(());
+            return Ok(None);
         };
+        if let Some(asked) = &exchange.asked {
+            let answer = asked.answer_about(nonce);
+            self.shared_tally.count(answer);
+            return self.heed(answer, nonce, verified).map(|()| None);
+        }
         match self.replay.remember(nonce, self.now) {
-            Remembered::Fresh | Remembered::Unheeded => Ok(()),
-            Remembered::Replayed => {
+            Remembered::Unheeded => return Ok(None),
+            Remembered::Fresh => {}
+            Remembered::Replayed => self.heed(SharedAnswer::Replayed, nonce, verified)?,
+            Remembered::Unavailable(why) => self.heed(SharedAnswer::Unavailable(why), nonce, verified)?,
+        }
+        Ok(self.shared_replay.map(|shared| {
+            let (asked, word) = replay::ask(shared, nonce, self.now);
+            exchange.asked = Some(Box::new(asked));
+            word
+        }))
+    }
+
+    /// What cannot be remembered closes the door only where the API requires nonces.
+    fn heed(&self, answer: SharedAnswer, nonce: &NonceUse, verified: &Verified<'_>) -> Result<(), Denial> {
+        match answer {
+            SharedAnswer::Fresh => Ok(()),
+            SharedAnswer::Unavailable(_) if !nonce.required => Ok(()),
+            SharedAnswer::Replayed => {
                 Err(denial_of(DenyReason::NonceReplayed, Some(verified)).with_hint(HINT_NONCE_REPLAYED))
             }
-            Remembered::Unavailable(why) => {
+            SharedAnswer::Unavailable(why) => {
                 Err(denial_of(DenyReason::ReplayMemoryUnavailable, Some(verified)).with_hint(why.hint()))
             }
         }
@@ -208,9 +245,7 @@ impl Decision<'_> {
             grant: permit.grant(),
             upstream: Some(url),
         };
-        if let (Some(credential), Some(caller)) = (permit.credential(), permit.caller()) {
-            core.usage.note(credential, caller, self.now);
-        }
+        core.usage.passed(permit.credential(), permit.grant(), self.now);
         self.record(core, exchange, &decided);
         let outbound = Outbound {
             head: self.head,
@@ -238,6 +273,9 @@ impl Decision<'_> {
 
     fn refuse(&self, core: &mut Core, exchange: &mut Exchange, denial: &Denial) -> Response {
         exchange.reason.set(Some(denial.reason));
+        if denial.reason == DenyReason::SnapshotStale && denial.hint.as_deref() == Some(OTHER_STORE) {
+            self.tell_of_other_store(core, exchange);
+        }
         if exchange.api.is_none()
             && let Some(entry) = denial.target.and_then(|(api, _)| self.snapshot.api(api))
         {
@@ -263,8 +301,19 @@ impl Decision<'_> {
         refusal::of_denial(denial, &exchange.request_id, &context)
     }
 
+    /// Somebody holds a revision of another store, of a backup that was put back perhaps. Told now and then.
+    fn tell_of_other_store(&self, core: &mut Core, exchange: &Exchange) {
+        let now_ms = self.clock.monotonic_ms();
+        if core.other_store_told_ms == 0 || now_ms.saturating_sub(core.other_store_told_ms) >= TELL_EVERY_MS {
+            core.other_store_told_ms = now_ms.max(1);
+            let ours = self.snapshot.revision().store;
+            tracing::warn!(request_id = exchange.request_id.as_str(), %ours, "a request demands a revision of another store");
+        }
+    }
+
     fn record(&self, core: &Core, exchange: &mut Exchange, decided: &Decided<'_>) {
         exchange.is_decided = true;
+        exchange.caller = decided.caller;
         if core.lane.is_some() {
             let api = exchange.api.as_ref().map(|api| (&*api.id, &api.entry.api().name));
             exchange.line.decided(decided, api, self.snapshot.revision().number);

@@ -3,8 +3,9 @@
 mod desk;
 
 use desk::*;
+use keyward_access::UsageSource as _;
 use keyward_http::{BodyLength, BodyVerdict, Field, Handler, Refused, ResponseHead, Step, UpstreamFailure};
-use keyward_model::{CredentialKind, Timestamp};
+use keyward_model::{Calls, CallsKey, CredentialKind, Day, Timestamp};
 
 #[test]
 fn a_permitted_request_goes_to_the_service() {
@@ -27,8 +28,16 @@ fn a_permitted_request_goes_to_the_service() {
     assert_eq!(records[0]["query"], "a=%20&b");
     assert_eq!(records[0]["upstream"], "http://127.0.0.1:9000/base");
     let used = desk.gateway.usage.take();
-    assert_eq!(used.len(), 1);
-    assert_eq!(used[0].at, Timestamp::from_millis(NOW_MS));
+    let now = Timestamp::from_millis(NOW_MS);
+    assert_eq!(used.credentials, [("crd_00000000000000000000000000000014".parse().unwrap(), now)]);
+    assert_eq!(used.grants, [("grt_0000000000000000000000000000001f".parse().unwrap(), now)]);
+    let key = CallsKey {
+        day: Day::of(now),
+        caller: Some("con_00000000000000000000000000000006".parse().unwrap()),
+        api: Some("api_00000000000000000000000000000004".parse().unwrap()),
+        reason: None,
+    };
+    assert_eq!(used.calls, [(key, Calls { count: 1, last: now })]);
 }
 
 #[test]

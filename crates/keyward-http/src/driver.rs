@@ -48,6 +48,7 @@ struct Blocked {
     read: bool,
     write: bool,
     open: bool,
+    word: bool,
     upstream_read: bool,
     upstream_write: bool,
 }
@@ -70,7 +71,8 @@ impl<H: Handler> Driver<H> {
         let mut progress = Progress::default();
         let flushes = std::mem::take(&mut self.deferred);
         while self.connection.over().is_none() {
-            let mut moved = self.connect(context, &mut blocked, now);
+            let mut moved = self.listen(context, &mut blocked, now);
+            moved |= self.connect(context, &mut blocked, now);
             if !flushes && (self.connection.wants_upstream_write() || self.connection.wants_write()) {
                 // First everybody reads, then everybody writes: whoever is written to is woken for many writes at once.
                 self.deferred = true;
@@ -126,6 +128,19 @@ impl<H: Handler> Driver<H> {
             Poll::Ready(Ok(0)) if !self.worker.core.limits().serve_half_closed => self.connection.broken(now),
             _ => {}
         }
+    }
+
+    /// Hears whether the word is there that is awaited.
+    fn listen(&mut self, context: &mut Context<'_>, blocked: &mut Blocked, now: Moment) -> bool {
+        if blocked.word {
+            return false;
+        }
+        let Some(word) = self.connection.wants_word() else { return false };
+        blocked.word = word.poll(context).is_pending();
+        if !blocked.word {
+            self.connection.word_came(now);
+        }
+        !blocked.word
     }
 
     /// Gets the upstream connection that is wanted: a pooled one, or a fresh one.

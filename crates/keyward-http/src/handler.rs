@@ -4,7 +4,7 @@
 //! it must not block and must not wait. Order of calls for one request:
 //!
 //! ```text
-//! head ──► Hold ──► body ──┐
+//! head ──► Hold ──► body ──┐  (each may answer Pause, and is then asked anew by resume)
 //!   │                      ├──► Respond ──────────────────────────────► finished
 //!   └──────────────────────┴──► Forward ──► (request_chunk* ──► request_end)
 //!                                   └─────► response_head ────────────► finished
@@ -13,7 +13,10 @@
 //! `finished` is called exactly once for every `head`, also when the client goes away.
 //! A message that could not be parsed never reaches `head`: it goes to `refused`.
 
+use std::fmt;
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,18 +74,33 @@ pub struct Peer {
     pub secure: bool,
 }
 
+/// Word from elsewhere. It must come by itself within a second or so; whoever waits does not wait much longer.
+pub type Word = Pin<Box<dyn Future<Output = ()>>>;
+
 /// What to do with a request next.
-#[derive(Debug)]
 pub enum Step {
     /// Read the whole body, at most `limit` bytes, then call [`Handler::body`]. More is answered with [`Handler::refused`]'s 413.
     Hold {
         /// Largest body to hold, in bytes.
         limit: usize,
     },
+    /// Wait until this is ready, then call [`Handler::resume`]. Other connections go on meanwhile.
+    Pause(Word),
     /// Answer here; nothing goes upstream.
     Respond(Response),
     /// Carry the request to an endpoint.
     Forward(Forward),
+}
+
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hold { limit } => f.debug_struct("Hold").field("limit", limit).finish(),
+            Self::Pause(_) => f.write_str("Pause(…)"),
+            Self::Respond(response) => f.debug_tuple("Respond").field(response).finish(),
+            Self::Forward(forward) => f.debug_tuple("Forward").field(forward).finish(),
+        }
+    }
 }
 
 /// An answer written by the handler.
@@ -239,6 +257,20 @@ pub trait Handler: 'static {
         body: &[u8],
         out: &mut Vec<u8>,
     ) -> Step;
+
+    /// What [`Step::Pause`] waited for is there (or was too late). `body` is what [`Handler::body`] was given, if that is
+    /// what paused. May answer [`Step::Hold`] only if it was not.
+    fn resume(
+        &self,
+        exchange: &mut Self::Exchange,
+        head: &Head<'_>,
+        peer: &Peer,
+        body: Option<&[u8]>,
+        out: &mut Vec<u8>,
+    ) -> Step {
+        let _ = (exchange, head, peer, body, out);
+        Step::Respond(Response { status: 500, close: true, ..Response::default() })
+    }
 
     /// A piece of a watched body is about to go upstream.
     fn request_chunk(&self, exchange: &mut Self::Exchange, chunk: &[u8]);

@@ -51,7 +51,8 @@ struct Seen {
     finished: Cell<usize>,
 }
 
-/// The path decides: `/h…` holds, `/r…` responds, `/w…` watches (and aborts a body with `!` in it), else forwards.
+/// The path decides: `/h…` holds, `/r…` responds, `/w…` watches (and aborts a body with `!` in it),
+/// `/p…` pauses, `/hp…` holds and pauses, else forwards.
 struct SimulatedHandler {
     endpoint: Arc<Endpoint>,
     seen: Rc<Seen>,
@@ -106,6 +107,7 @@ impl Handler for SimulatedHandler {
         let holds = head.path.starts_with("/h");
         let step = match head.path {
             _ if holds => Step::Hold { limit: 40_000 },
+            path if path.starts_with("/p") => Step::Pause(Box::pin(std::future::pending())),
             path if path.starts_with("/r") => Step::Respond(answer(401, b"who")),
             _ => self.forward(head, out),
         };
@@ -121,7 +123,25 @@ impl Handler for SimulatedHandler {
         out: &mut Vec<u8>,
     ) -> Step {
         assert!(exchange.holds && out.is_empty(), "a body that nobody asked for");
+        if head.path.starts_with("/hp") {
+            return Step::Pause(Box::pin(std::future::pending()));
+        }
         if body.contains(&b'!') { Step::Respond(answer(403, b"evil")) } else { self.forward(head, out) }
+    }
+
+    fn resume(
+        &self,
+        exchange: &mut Exchange,
+        head: &Head<'_>,
+        _: &Peer,
+        body: Option<&[u8]>,
+        out: &mut Vec<u8>,
+    ) -> Step {
+        assert!(out.is_empty() && exchange.holds == body.is_some(), "another body than was seen");
+        match body {
+            Some(body) if body.contains(&b'!') => Step::Respond(answer(403, b"evil")),
+            _ => self.forward(head, out),
+        }
     }
 
     fn request_chunk(&self, exchange: &mut Exchange, chunk: &[u8]) {
@@ -261,13 +281,23 @@ impl Simulation<'_> {
     /// One round of operations, in the driver's order; `true` if something moved.
     fn step(&mut self, progress: &mut Progress) -> bool {
         self.settle_wire();
-        let mut moved = self.connect();
+        let mut moved = self.listen();
+        moved |= self.connect();
         moved |= self.write_upstream(progress);
         moved |= self.read_upstream(progress);
         self.settle_wire();
         moved |= self.write(progress);
         moved |= self.read(progress);
         moved && self.connection.over().is_none()
+    }
+
+    /// Word comes, or is waited for until it is too late.
+    fn listen(&mut self) -> bool {
+        let comes = self.connection.wants_word().is_some() && !self.choices.rarely();
+        if comes {
+            self.connection.word_came(self.now);
+        }
+        comes
     }
 
     fn connect(&mut self) -> bool {

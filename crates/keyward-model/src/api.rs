@@ -66,6 +66,8 @@ pub struct ApiSettings {
     pub app_code_requires_tls: bool,
     /// May a digest-covered body above the holding limit stream while it is judged?
     pub stream_before_digest: bool,
+    /// The longest time since the configuration was known to be the newest, in seconds; absent: any.
+    pub max_staleness_s: Option<u32>,
     /// The addresses callers may come from; empty: any.
     pub allowed_addresses: Vec<IpNet>,
     /// What is handed to the service about the call.

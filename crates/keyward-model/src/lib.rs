@@ -26,6 +26,7 @@ mod revision;
 mod secret;
 mod service;
 mod time;
+mod usage;
 mod world;
 
 pub use account::*;
@@ -48,6 +49,7 @@ pub use revision::*;
 pub use secret::*;
 pub use service::*;
 pub use time::*;
+pub use usage::*;
 pub use world::*;
 
 pub use ipnet::{IpNet, Ipv4Net, Ipv6Net};

@@ -38,6 +38,7 @@ pub use rows::credentials::CredentialRow;
 pub use rows::grants::{GrantState, GrantsOf};
 pub use rows::nodes::{NodeRow, NodeState};
 pub use rows::sessions::{Bootstrap, Session};
+pub use rows::usage::UsageOf;
 pub use rows::{After, ListPage, Order, Within};
 pub use store::Store;
 pub use tx::WriteTx;

@@ -4,13 +4,15 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use keyward::{Node, NodeOptions};
+use keyward::{Node, NodeOptions, RedisOptions};
+use keyward_access::Freshness;
 use keyward_api::WorldFile;
 use keyward_control::{Actor, Applied, ApplyOptions};
 use keyward_gateway::{Clock, SystemClock};
-use keyward_model::Timestamp;
+use keyward_model::{Plaintext, Timestamp};
 use tempfile::TempDir;
 
 use crate::client::{self, Answer, PATIENCE};
@@ -30,6 +32,17 @@ pub struct Gateway {
     clock: Arc<ManualClock>,
     data: TempDir,
     options: Setup,
+    confirmed: Arc<Confirmed>,
+}
+
+/// Says when the Snapshot was last known to be the newest: what the test says, else always.
+#[derive(Debug)]
+struct Confirmed(AtomicI64);
+
+impl Freshness for Confirmed {
+    fn confirmed_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
 }
 
 /// How a gateway is set up.
@@ -47,6 +60,12 @@ pub struct Setup {
     pub workers: Option<usize>,
     /// How long streams outlive their right; absent: as by default.
     pub stream_grace: Option<Duration>,
+    /// The store that it shares with other nodes, and their master key; absent: SQLite in its own folder.
+    pub store: Option<(String, PathBuf)>,
+    /// The Redis in which nodes share their replay memory, and how long a request waits for it.
+    pub replay_redis: Option<(String, Duration)>,
+    /// How often what was used is written down; absent: as by default.
+    pub usage_every: Option<Duration>,
 }
 
 impl Gateway {
@@ -107,8 +126,9 @@ impl Gateway {
         let file = data.path().join("world.yaml");
         std::fs::write(&file, with_upstream(world, &upstream)).expect("a world file");
         let clock = Arc::new(ManualClock::at(setup.at.unwrap_or(START)));
-        let node = open(&data, &setup, &clock, vec![file]).await;
-        Self { node, upstream, clock, data, options: setup }
+        let confirmed = Arc::new(Confirmed(AtomicI64::new(i64::MAX)));
+        let node = open(&data, &setup, &clock, &confirmed, vec![file]).await;
+        Self { node, upstream, clock, data, options: setup, confirmed }
     }
 
     /// Stops the node and starts it again on the same data.
@@ -116,10 +136,10 @@ impl Gateway {
     /// # Panics
     /// If it does not start.
     pub async fn restart(self) -> Self {
-        let Self { node, upstream, clock, data, options } = self;
+        let Self { node, upstream, clock, data, options, confirmed } = self;
         node.shutdown(Duration::ZERO).await;
-        let node = open(&data, &options, &clock, Vec::new()).await;
-        Self { node, upstream, clock, data, options }
+        let node = open(&data, &options, &clock, &confirmed, Vec::new()).await;
+        Self { node, upstream, clock, data, options, confirmed }
     }
 
     /// Where it listens.
@@ -155,6 +175,11 @@ impl Gateway {
     /// The wall clock is set to this moment, while no time passes.
     pub fn set_wall_clock(&self, now: Timestamp) {
         self.clock.set_wall(now);
+    }
+
+    /// The configuration was last known to be the newest at this moment.
+    pub fn confirm(&self, at: Timestamp) {
+        self.confirmed.0.store(at.as_millis(), Ordering::SeqCst);
     }
 
     /// Time passes there.
@@ -261,11 +286,30 @@ pub async fn until<T>(mut found: impl FnMut() -> Option<T>) -> Option<T> {
     None
 }
 
+/// [`until`] for what has to be asked for.
+pub async fn until_async<T>(mut found: impl AsyncFnMut() -> Option<T>) -> Option<T> {
+    let start = Instant::now();
+    let mut ticks = tokio::time::interval(Duration::from_millis(5));
+    while start.elapsed() < PATIENCE {
+        if let Some(value) = found().await {
+            return Some(value);
+        }
+        ticks.tick().await;
+    }
+    None
+}
+
 fn with_upstream(world: &str, upstream: &Upstream) -> String {
     world.replace("${UPSTREAM}", &upstream.url())
 }
 
-async fn open(data: &TempDir, setup: &Setup, clock: &Arc<ManualClock>, apply: Vec<PathBuf>) -> Node {
+async fn open(
+    data: &TempDir,
+    setup: &Setup,
+    clock: &Arc<ManualClock>,
+    confirmed: &Arc<Confirmed>,
+    apply: Vec<PathBuf>,
+) -> Node {
     let name = setup.gateway.as_deref().unwrap_or("default").parse().expect("a name");
     let mut options = NodeOptions::new(data.path(), name);
     if !setup.real_clock {
@@ -277,7 +321,18 @@ async fn open(data: &TempDir, setup: &Setup, clock: &Arc<ManualClock>, apply: Ve
     if let Some(grace) = setup.stream_grace {
         options.stream_grace = grace;
     }
+    if let Some((url, master_key)) = setup.store.clone() {
+        options.store = Some(Plaintext::new(url));
+        options.master_key = Some(master_key);
+    }
+    if let Some((url, budget)) = setup.replay_redis.clone() {
+        options.replay_redis = Some(RedisOptions { url, budget });
+    }
+    if let Some(every) = setup.usage_every {
+        options.usage_every = every;
+    }
     options.workers = setup.workers.unwrap_or(1);
+    options.freshness = Some(Arc::<Confirmed>::clone(confirmed));
     options.apply = apply;
     match Node::start(options).await {
         Ok(node) => node,

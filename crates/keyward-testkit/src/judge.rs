@@ -28,6 +28,19 @@ pub struct Nonces {
     closed: bool,
 }
 
+/// What a judgement is made by, besides the Snapshot.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances<'c> {
+    /// From where the request comes; absent: 127.0.0.1.
+    pub from: Option<IpAddr>,
+    /// When.
+    pub now: Timestamp,
+    /// When the Snapshot was last known to be the newest.
+    pub confirmed_at: Timestamp,
+    /// What nonces were used.
+    pub nonces: &'c Nonces,
+}
+
 impl Nonces {
     /// An empty memory; `closed`: one that can remember nothing.
     pub fn new(closed: bool) -> Self {
@@ -35,14 +48,12 @@ impl Nonces {
     }
 }
 
-/// Judges this request at this gateway and moment.
+/// Judges this request at this gateway.
 pub fn judge(
     snapshot: &Snapshot,
     gateway: GatewayId,
     request: &Request,
-    from: Option<IpAddr>,
-    now: Timestamp,
-    nonces: &Nonces,
+    by: &Circumstances<'_>,
 ) -> Judgement {
     let host = request.host.to_ascii_lowercase();
     let (path, query) =
@@ -59,11 +70,11 @@ pub fn judge(
         path,
         query,
         fields: &fields,
-        client: from.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        client: by.from.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         secure: false,
         has_body: !request.body.is_empty(),
     };
-    match ladder(snapshot, gateway, &head, &request.body, now, nonces) {
+    match ladder(snapshot, gateway, &head, &request.body, by) {
         Ok(grant) => Judgement::Allow(grant),
         Err(denial) => Judgement::Deny(denial.reason, denial.grant),
     }
@@ -74,9 +85,9 @@ fn ladder(
     gateway: GatewayId,
     head: &RequestHead<'_>,
     body: &[u8],
-    now: Timestamp,
-    nonces: &Nonces,
+    by: &Circumstances<'_>,
 ) -> Result<Option<GrantId>, Denial> {
+    let Circumstances { now, nonces, .. } = *by;
     let target = resolve(snapshot, gateway, head)?;
     let mut authentication = authenticate(snapshot, &target, head, Body::Unread, now)?;
     if matches!(authentication, Authentication::NeedsBody(_)) {
@@ -93,7 +104,7 @@ fn ladder(
             return Err(Denial::new(DenyReason::NonceReplayed));
         }
     }
-    let permit = authorize(snapshot, &target, &authentication, now)?;
+    let permit = authorize(snapshot, &target, &authentication, by.confirmed_at, now)?;
     if !target.service.spec.enabled {
         return Err(Denial::new(DenyReason::UpstreamUnavailable));
     }

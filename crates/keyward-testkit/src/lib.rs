@@ -13,6 +13,7 @@ pub mod operators;
 pub mod oracle;
 pub mod postgres;
 pub mod pure;
+pub mod redis;
 pub mod request;
 pub mod scenario;
 pub mod signer;

@@ -1,7 +1,9 @@
 //! What an operator does between two requests of a test.
 
 use keyward_control::{Actor, Control, CredentialChange, GrantFilter, ObjectRef};
-use keyward_model::{CallerId, CallerKind, GrantId, MemberSpec as Member, Name, Qualified, Revision};
+use keyward_model::{
+    CallerId, CallerKind, GrantId, MemberSpec as Member, Name, Qualified, Revision, Timestamp,
+};
 
 use crate::gateway::Gateway;
 use crate::scenario::{BeforeStep, CredentialSpec, MemberSpec, ObjectSpec};
@@ -38,6 +40,9 @@ impl Gateway {
         match step {
             BeforeStep::CloseReplayMemory(_) => {
                 self.node().gateway().replay.close().expect("a closed memory")
+            }
+            BeforeStep::ConfirmedAgo(seconds) => {
+                self.confirm(Timestamp::from_millis(self.now_ms()).plus_millis(-seconds * 1000));
             }
             other => take(self.node().control(), other).await,
         }
@@ -84,7 +89,7 @@ pub async fn take(control: &Control, step: &BeforeStep) {
         BeforeStep::Delete(object) => delete(control, object).await,
         BeforeStep::DisableCredential(credential) => disable_credential(control, credential).await,
         BeforeStep::RemoveMember(member) => remove_member(control, member).await,
-        BeforeStep::CloseReplayMemory(_) => {}
+        BeforeStep::CloseReplayMemory(_) | BeforeStep::ConfirmedAgo(_) => {}
     }
 }
 

@@ -39,7 +39,7 @@ impl PureWorld {
             BeforeStep::Delete(object) => self.delete(object),
             BeforeStep::DisableCredential(spec) => self.disable_credential(spec),
             BeforeStep::RemoveMember(member) => self.remove_member(member),
-            BeforeStep::CloseReplayMemory(_) => Some(()),
+            BeforeStep::CloseReplayMemory(_) | BeforeStep::ConfirmedAgo(_) => Some(()),
         };
         done.ok_or_else(|| format!("nothing there to do {step:?} with"))
     }

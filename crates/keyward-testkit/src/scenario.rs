@@ -62,6 +62,8 @@ pub enum BeforeStep {
     RemoveMember(MemberSpec),
     /// Makes the replay memory unavailable.
     CloseReplayMemory(bool),
+    /// It is this many seconds ago that the configuration was known to be the newest.
+    ConfirmedAgo(i64),
 }
 
 /// Names an object.

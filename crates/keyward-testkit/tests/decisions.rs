@@ -4,15 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use keyward_access::Snapshot;
 use keyward_control::{Actor, ApplyOptions, Control, ControlOptions, SystemRandom};
-use keyward_model::{DenyReason, GrantId, Plaintext};
+use keyward_model::{DenyReason, GatewayId, GrantId, Plaintext, Timestamp};
 use keyward_testkit::client::{Answer, Connection};
 use keyward_testkit::clock::ManualClock;
 use keyward_testkit::gateway::{Gateway, Setup};
-use keyward_testkit::judge::{Judgement, Nonces, judge};
+use keyward_testkit::judge::{Circumstances, Judgement, Nonces, judge};
 use keyward_testkit::operate;
 use keyward_testkit::postgres::Postgres;
 use keyward_testkit::pure::PureWorld;
+use keyward_testkit::request::Request;
 use keyward_testkit::scenario::{BeforeStep, Scenario, ScenarioFile};
 
 /// An upstream that nobody calls.
@@ -43,6 +45,34 @@ fn closes_replay_memory(scenario: &Scenario) -> bool {
     scenario.before.iter().any(|step| matches!(step, BeforeStep::CloseReplayMemory(true)))
 }
 
+/// When the configuration of a scenario was last known to be the newest.
+fn confirmed_at(scenario: &Scenario, at: Timestamp) -> Timestamp {
+    let ago = scenario.before.iter().find_map(|step| match step {
+        BeforeStep::ConfirmedAgo(seconds) => Some(*seconds),
+        _ => None,
+    });
+    ago.map_or(at, |seconds| at.plus_millis(-seconds * 1000))
+}
+
+/// The request of a scenario, where `${STORE}` is the store's id.
+fn request(scenario: &Scenario, at: Timestamp, store: uuid::Uuid) -> Request {
+    let mut request = scenario.build(at);
+    for (_, value) in &mut request.headers {
+        *value = value.replace("${STORE}", &store.to_string());
+    }
+    request
+}
+
+/// Judges a scenario's request on this Snapshot, the second time where it is made twice.
+fn judged(snapshot: &Snapshot, gateway: GatewayId, scenario: &Scenario, at: Timestamp) -> Judgement {
+    let nonces = &Nonces::new(closes_replay_memory(scenario));
+    let request = request(scenario, at, snapshot.revision().store);
+    let confirmed_at = confirmed_at(scenario, at);
+    let by = Circumstances { from: scenario.request.from, now: at, confirmed_at, nonces };
+    let first = judge(snapshot, gateway, &request, &by);
+    if scenario.twice { judge(snapshot, gateway, &request, &by) } else { first }
+}
+
 fn words(judgement: &Judgement) -> (String, Option<GrantId>) {
     match judgement {
         Judgement::Allow(grant) => ("allow".into(), *grant),
@@ -60,8 +90,8 @@ fn there_are_scenarios_for_every_reason_that_this_version_has() {
         assert_eq!(names.len(), scenarios.scenarios.len(), "{file}: a name twice");
     }
     let expected: BTreeSet<&str> = all.iter().map(|scenario| scenario.expect.as_str()).collect();
-    // These need limits, secret references and several nodes, which are not built yet.
-    let later = [DenyReason::LimitExceeded, DenyReason::SecretUnresolvable, DenyReason::SnapshotStale];
+    // These need limits and secret references, which are not built yet.
+    let later = [DenyReason::LimitExceeded, DenyReason::SecretUnresolvable];
     for reason in DenyReason::ALL.iter().filter(|reason| !later.contains(reason)) {
         assert!(expected.contains(reason.code()), "no scenario expects {reason}");
     }
@@ -77,13 +107,7 @@ fn pure() {
             scenario.before.iter().for_each(|step| world.take(step, at).unwrap());
             let gateway = world.gateway(scenario.gateway.as_deref().unwrap_or("default")).unwrap();
             let snapshot = world.snapshot();
-            let nonces = Nonces::new(closes_replay_memory(scenario));
-            let request = scenario.build(at);
-            let mut judgement = judge(&snapshot, gateway, &request, scenario.request.from, at, &nonces);
-            if scenario.twice {
-                judgement = judge(&snapshot, gateway, &request, scenario.request.from, at, &nonces);
-            }
-            let (found, grant) = words(&judgement);
+            let (found, grant) = words(&judged(&snapshot, gateway, scenario, at));
             differences.compare(&name, scenario, &found, grant.and_then(|id| world.description(id)));
         }
     }
@@ -145,13 +169,7 @@ async fn through_the_store(database: fn() -> Option<String>) {
                 let at = scenario.time(&file).unwrap();
                 let gateway_name = scenario.gateway.as_deref().unwrap_or("default").parse().unwrap();
                 let gateway = snapshot.gateway_named(&gateway_name).unwrap().id;
-                let nonces = Nonces::new(closes_replay_memory(scenario));
-                let request = scenario.build(at);
-                let mut judgement = judge(&snapshot, gateway, &request, scenario.request.from, at, &nonces);
-                if scenario.twice {
-                    judgement = judge(&snapshot, gateway, &request, scenario.request.from, at, &nonces);
-                }
-                let (found, grant) = words(&judgement);
+                let (found, grant) = words(&judged(&snapshot, gateway, scenario, at));
                 let description = match grant {
                     Some(id) => {
                         Some(control.grants().get(&Actor::LocalToken, id).await.unwrap().spec.description)
@@ -195,7 +213,7 @@ async fn through_the_live_gateway() {
                 &own
             };
             gateway.set_time(at);
-            let request = scenario.build(at);
+            let request = request(scenario, at, gateway.node().control().revision().store);
             let before = gateway.upstream().hits();
             let mut answer = call(gateway, scenario, &request).await;
             if scenario.twice {

@@ -23,6 +23,7 @@ pub(crate) mod remote;
 mod serve;
 mod services;
 mod sign;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -94,6 +95,8 @@ enum Command {
     /// Look a caller of any account up by its exact id.
     #[command(after_help = examples::CALLER)]
     Caller(credentials::LookUp),
+    #[command(after_help = examples::USAGE)]
+    Usage(usage::UsageCommand),
     /// Print the contract of the admin API: OpenAPI 3.1, as a node serves it at `/openapi.json`.
     #[command(after_help = examples::OPENAPI)]
     Openapi,
@@ -172,6 +175,7 @@ fn run(command: Command) -> Outcome {
             Command::Operator(command) => command.run().await,
             Command::Audit(command) => command.run().await,
             Command::Caller(look_up) => look_up.run().await,
+            Command::Usage(usage) => usage.run().await,
             Command::Openapi => openapi(),
             Command::Completion { shell } => completion(shell),
         }

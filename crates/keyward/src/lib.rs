@@ -7,7 +7,9 @@ mod data_dir;
 mod demo;
 mod echo;
 mod node;
+mod replay_redis;
 mod token;
 
 pub use echo::EchoService;
 pub use node::{AccessLogTo, Node, NodeError, NodeOptions};
+pub use replay_redis::RedisOptions;

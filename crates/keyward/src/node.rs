@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use keyward_access::Freshness;
 use keyward_admin::{Admin, AdminOptions, AdminServer, AdminToken};
 use keyward_api::{FieldProblem, WorldFile};
 use keyward_control::{
     Actor, ApplyOptions, Control, ControlError, ControlOptions, Minter, NodeInfo, Random, SystemRandom,
+    UsageKeeper,
 };
 use keyward_gateway::{
     AccessLog, Clock, Gateway, History, ReplayMemory, ReplayOptions, SystemClock, transport_limits,
@@ -22,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::data_dir::DataDir;
+use crate::replay_redis::{RedisOptions, RedisReplay};
 
 /// How a node is set up.
 pub struct NodeOptions {
@@ -59,12 +62,21 @@ pub struct NodeOptions {
     pub random: Arc<dyn Random>,
     /// How many nonces are remembered.
     pub replay: ReplayOptions,
+    /// The replay memory that nodes share; absent: this node is on its own.
+    pub replay_redis: Option<RedisOptions>,
     /// How long an open stream outlives the right that it rests on.
     pub stream_grace: Duration,
+    /// How fresh the Snapshot is; absent: as the store says.
+    pub freshness: Option<Arc<dyn Freshness>>,
+    /// How often what was used is written down.
+    pub usage_every: Duration,
 }
 
 /// How long an open stream outlives the right that it rests on, unless told.
 pub(crate) const STREAM_GRACE: Duration = Duration::from_secs(30);
+
+/// How often what was used is written down, unless told.
+pub(crate) const USAGE_EVERY: Duration = Duration::from_secs(5);
 
 /// How long administrators' requests may go on once the gateway has drained.
 const ADMIN_GRACE: Duration = Duration::from_secs(5);
@@ -104,7 +116,10 @@ impl NodeOptions {
             clock: Arc::new(SystemClock::new()),
             random: Arc::new(SystemRandom),
             replay: ReplayOptions::default(),
+            replay_redis: None,
             stream_grace: STREAM_GRACE,
+            freshness: None,
+            usage_every: USAGE_EVERY,
         }
     }
 }
@@ -190,6 +205,7 @@ pub struct Node {
     gateway: Gateway,
     serving: Arc<AtomicBool>,
     following: Following,
+    usage: UsageKeeper,
 }
 
 impl Node {
@@ -266,7 +282,20 @@ impl Node {
         });
         control.join(node_info(options, admin.address())).await;
         let following = Following(tokio::spawn(follow_limits(gateway.clone(), Arc::clone(&server))));
-        Ok(Self { data: data.clone(), control, token, bootstrap, server, admin, gateway, serving, following })
+        let source = Arc::new(gateway.usage.clone());
+        let usage = UsageKeeper::start(control.clone(), source, options.usage_every);
+        Ok(Self {
+            data: data.clone(),
+            control,
+            token,
+            bootstrap,
+            server,
+            admin,
+            gateway,
+            serving,
+            following,
+            usage,
+        })
     }
 
     /// Where the gateway listens: the first of its addresses.
@@ -321,6 +350,7 @@ impl Node {
         self.serving.store(false, Ordering::Release);
         self.server.shutdown(grace).await;
         drop(self.following);
+        self.usage.stop().await;
         self.admin.shutdown(ADMIN_GRACE).await;
         if let Err(error) = self.gateway.replay.close() {
             tracing::error!(%error, "the replay memory could not be written; APIs that require a nonce will refuse old timestamps");
@@ -436,7 +466,12 @@ async fn open_gateway(
     replay.keep_tended().map_err(system("the replay memory's thread does not start"))?;
     let mut gateway = Gateway::new(id, control.snapshots(), Arc::clone(&options.clock), replay)
         .map_err(system("the gateway does not start"))?;
+    if let Some(redis) = &options.replay_redis {
+        let shared = RedisReplay::start(redis, Arc::clone(&options.clock));
+        gateway.shared_replay = Some(shared.map_err(system("the shared replay memory cannot be used"))?);
+    }
     gateway.stream_grace = options.stream_grace;
+    gateway.freshness = options.freshness.clone().unwrap_or_else(|| control.freshness());
     gateway.log = access_log(options, data).map_err(system("the access log cannot be opened"))?;
     Ok(gateway)
 }

@@ -9,11 +9,24 @@ use crate::world::{NOON, World, at, operation};
 
 fn question(world: &World, api: ApiId, caller: Option<CallerId>) -> Question {
     let (gateway, stage) = (world.gateway, Stage::Release);
-    Question { gateway, api, stage, operation: None, caller, credential: None, at: NOON }
+    Question { gateway, api, stage, operation: None, caller, credential: None, at: NOON, staleness_ms: 0 }
 }
 
 fn with_operation(question: Question, method: &str, path: &str) -> Question {
     Question { operation: Some((method.into(), path.into())), ..question }
+}
+
+#[test]
+fn a_configuration_that_is_too_old_for_the_api_is_told() {
+    let mut world = World::new();
+    let api = world.api("/orders", &[keyward_model::CredentialKind::Anyone]);
+    let told = |world: &World, staleness_ms| {
+        explain(&world.snapshot(), &Question { staleness_ms, ..question(world, api, None) }).decision
+    };
+    assert_eq!(told(&world, u64::MAX), Ok(Basis::Anyone));
+    world.edit(api, |api| api.settings.max_staleness_s = Some(5));
+    assert_eq!(told(&world, 5_000), Ok(Basis::Anyone));
+    assert_eq!(told(&world, 5_001), Err(keyward_model::DenyReason::SnapshotStale));
 }
 
 #[test]

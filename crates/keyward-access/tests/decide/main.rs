@@ -3,6 +3,7 @@
 mod authenticate;
 mod authorize;
 mod explain;
+mod freshness;
 mod reasons;
 mod resolve;
 mod snapshot;

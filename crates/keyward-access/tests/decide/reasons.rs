@@ -5,7 +5,8 @@ use keyward_access::signature::{DigestChoice, SignRequest, SigningSecret, sign};
 use keyward_model::CredentialKind::{ApiKey, AppCode, AppSignature};
 use keyward_model::DenyReason::{self, *};
 use keyward_model::{
-    Admits, ApiId, CallerId, Grant, Grantee, HmacAlgorithm, Plaintext, SignatureScheme, Stage, StageSet,
+    Admits, ApiId, CallerId, Grant, Grantee, HmacAlgorithm, Plaintext, ServiceAuth, SignatureScheme, Stage,
+    StageSet,
 };
 
 use crate::world::{NOON, World, at, call, operation};
@@ -144,6 +145,12 @@ const FAULTS: &[Fault] = &[
     (GrantExpired, |case| case.grants(|grant| grant.validity.until = Some(at(0)))),
     (GrantRevoked, |case| case.grants(|grant| grant.revoked = Some(at(0)))),
     (OperationNotGranted, |case| case.grants(|grant| grant.operations = Some(vec![operation("GET /{id}")]))),
+    (SecretUnresolvable, |case| {
+        let service = case.world.service;
+        let auth = ServiceAuth::Header { name: "X-Backend-Key".parse().unwrap(), value: None };
+        case.world.services.get_mut(&service).unwrap().spec.service_auth = Some(auth);
+    }),
+    (SnapshotStale, |case| case.added.push(("X-Keyward-Min-Revision", "999999"))),
     (UpstreamUnavailable, |case| {
         let service = case.world.service;
         case.world.services.get_mut(&service).unwrap().spec.enabled = false;
@@ -151,8 +158,7 @@ const FAULTS: &[Fault] = &[
 ];
 
 /// Reasons that need more than a Snapshot and a request: the gateway gives them, in their place of the ladder.
-const OF_THE_GATEWAY: &[DenyReason] =
-    &[NonceReplayed, ReplayMemoryUnavailable, LimitExceeded, SecretUnresolvable, SnapshotStale];
+const OF_THE_GATEWAY: &[DenyReason] = &[NonceReplayed, ReplayMemoryUnavailable, LimitExceeded];
 
 /// What is told where both are wrong, if that is not simply the first.
 fn exception(first: DenyReason, second: DenyReason) -> Option<DenyReason> {

@@ -127,6 +127,7 @@ impl World {
             app_code_in: AppCodePlaces { header: true, query: false },
             app_code_requires_tls: true,
             stream_before_digest: false,
+            max_staleness_s: None,
             allowed_addresses: Vec::new(),
             system_parameters: Vec::new(),
         };
@@ -328,6 +329,8 @@ pub(crate) struct Call {
     pub(crate) secure: bool,
     pub(crate) body: Vec<u8>,
     pub(crate) now: Timestamp,
+    /// When the Snapshot was last known to be the newest; absent: it is.
+    pub(crate) confirmed_at: Option<Timestamp>,
 }
 
 pub(crate) fn get(target: &str) -> Call {
@@ -347,6 +350,7 @@ pub(crate) fn call(method: &str, target: &str) -> Call {
         secure: false,
         body: Vec::new(),
         now: NOON,
+        confirmed_at: None,
     }
 }
 
@@ -377,6 +381,11 @@ impl Call {
 
     pub(crate) fn at(mut self, now: Timestamp) -> Self {
         self.now = now;
+        self
+    }
+
+    pub(crate) fn confirmed_at(mut self, at: Timestamp) -> Self {
+        self.confirmed_at = Some(at);
         self
     }
 
@@ -414,7 +423,7 @@ impl Call {
             if matches!(proven, Authentication::NeedsBody(_)) {
                 proven = authenticate(snapshot, &target, head, Body::Whole(&self.body), self.now)?;
             }
-            authorize(snapshot, &target, &proven, self.now)
+            authorize(snapshot, &target, &proven, self.confirmed_at.unwrap_or(self.now), self.now)
         })
     }
 

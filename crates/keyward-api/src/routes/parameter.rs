@@ -1,6 +1,6 @@
 //! Parameters of paths and queries, and what they may say.
 
-use keyward_model::{AppKey, Name, ParseError, Stage, Timestamp};
+use keyward_model::{AppKey, Day, Name, ParseError, Stage, Timestamp};
 
 /// A parameter of a path or a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub enum Form {
     Number(u64, u64),
     /// A point in time, RFC 3339.
     Moment,
+    /// A day: `2026-01-31`.
+    Day,
     /// An AppKey.
     AppKey,
     /// A stage.
@@ -93,6 +95,7 @@ impl Form {
                     .ok_or_else(|| format!("must be a whole number from {least} to {most}"))
             }
             Self::Moment => parsed::<Timestamp>(text),
+            Self::Day => parsed::<Day>(text),
             Self::AppKey => parsed::<AppKey>(text),
             Self::Stage => parsed::<Stage>(text),
             Self::Tag => is_tag(text).then_some(()).ok_or_else(|| "must be NAME=VALUE".into()),
@@ -218,6 +221,23 @@ pub(super) const GRANTS: &[Parameter] = &[
 const CALLER_ACCOUNT: Parameter =
     Parameter::new("caller_account", Form::Name, "Account of the caller, where it is not that of the API");
 
+/// Of the list of calls per day.
+pub(super) const USAGE: &[Parameter] = &[
+    Parameter::new(
+        "account",
+        Form::Name,
+        "Name of the account in which names are looked up; without one, only calls by its callers or of its APIs",
+    ),
+    Parameter::new("application", Form::Name, "Only calls by this application, by name or id"),
+    Parameter::new("consumer", Form::Name, "Only calls by this consumer, by name or id"),
+    CALLER_ACCOUNT,
+    Parameter::new("api", Form::Name, "Only calls of this API, by name or id"),
+    Parameter::new("from", Form::Day, "The first day"),
+    Parameter::new("until", Form::Day, "The first day that is left out again"),
+    AFTER,
+    LIMIT,
+];
+
 /// Of giving up a grant.
 pub(super) const RENOUNCE: &[Parameter] = &[
     Parameter::new("application", Form::Name, "The application that the grant is for"),
@@ -324,6 +344,7 @@ mod tests {
             (Form::Number(1, 1_000), "1000", "1001"),
             (Form::Number(1, 1_000), "1", "+1"),
             (Form::Moment, "2026-01-31T12:00:00Z", "now"),
+            (Form::Day, "2026-01-31", "2026-1-31"),
             (Form::AppKey, "a-B_9", "a b"),
             (Form::Stage, "RELEASE", "release"),
             (Form::Tag, "team=web", "team"),

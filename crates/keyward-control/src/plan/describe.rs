@@ -207,6 +207,7 @@ fn describe_api(api: &Api) -> Value {
         "app_code_in": {"header": settings.app_code_in.header, "query": settings.app_code_in.query},
         "app_code_requires_tls": settings.app_code_requires_tls,
         "stream_before_digest": settings.stream_before_digest,
+        "max_staleness_s": settings.max_staleness_s,
         "allowed_addresses": texts(&settings.allowed_addresses),
         "system_parameters": words(settings.system_parameters.iter().map(|p| p.name.as_str()).collect()),
     })

@@ -105,6 +105,7 @@ impl Node {
             caller: Some(caller),
             credential: None,
             at: self.clock.now(),
+            staleness_ms: 0,
         };
         let snapshot = self.control.snapshots().load_full();
         match keyward_access::explain(&snapshot, &question).decision {

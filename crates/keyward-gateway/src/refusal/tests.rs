@@ -40,6 +40,7 @@ fn api(admits: &[CredentialKind]) -> ApiSettings {
         app_code_in: AppCodePlaces { header: true, query: false },
         app_code_requires_tls: true,
         stream_before_digest: false,
+        max_staleness_s: None,
         allowed_addresses: Vec::new(),
         system_parameters: Vec::new(),
     }

@@ -232,6 +232,7 @@ impl Asked<'_> {
         let exchange = self.exchange.take().unwrap();
         let result = match self.step {
             Step::Hold { .. } => panic!("the body was asked for twice"),
+            Step::Pause(_) => panic!("nobody is asked elsewhere here"),
             Step::Respond(response) => Err(Answer::of(&response)),
             Step::Forward(ref forward) => {
                 let endpoint = forward.endpoint.to_string();
@@ -340,6 +341,7 @@ impl Default for World {
                 app_code_in: AppCodePlaces { header: true, query: true },
                 app_code_requires_tls: true,
                 stream_before_digest: false,
+                max_staleness_s: None,
                 allowed_addresses: Vec::new(),
                 system_parameters: Vec::new(),
             },

@@ -4,6 +4,7 @@ use crate::codec::{Facts, HeadLimits, push_decimal, read_request};
 use crate::handler::{BodyLength, Forward, Handler, Refused, Response, Step};
 use crate::moment::Moment;
 
+use super::pause::Seen;
 use super::work::{Link, Work};
 use super::{Connection, Phase};
 
@@ -79,7 +80,7 @@ impl<H: Handler> Connection<H> {
                 step = handler.body(&mut exchange, head, &self.peer, body, out);
                 taken = Some(body.len());
             }
-            if taken.is_none() && matches!(step, Step::Hold { .. }) {
+            if taken.is_none() && matches!(step, Step::Hold { .. }) || matches!(step, Step::Pause(_)) {
                 work.held_head.extend_from_slice(bytes.get(..end).unwrap_or_default());
             }
             (end, Begun::Step { facts, exchange, step, taken })
@@ -122,8 +123,12 @@ impl<H: Handler> Connection<H> {
         }
     }
 
-    fn follow_first(&mut self, step: Step, taken: Option<usize>, now: Moment) {
+    /// What a handler says that has seen so many body bytes, which the input begins with.
+    pub(super) fn follow_first(&mut self, step: Step, taken: Option<usize>, now: Moment) {
         let Some(body_bytes) = taken else { return self.follow(step, now) };
+        if let Step::Pause(word) = step {
+            return self.pause(word, Seen::Input(body_bytes));
+        }
         if let Some(work) = self.work.as_deref_mut() {
             work.request_complete = true;
             work.continued = true;
@@ -143,6 +148,7 @@ impl<H: Handler> Connection<H> {
     pub(super) fn follow(&mut self, step: Step, now: Moment) {
         match step {
             Step::Hold { limit } => self.hold(limit, now),
+            Step::Pause(word) => self.pause(word, Seen::Nothing),
             Step::Respond(response) => self.answer(response, now),
             Step::Forward(forward) => self.forward(forward, now),
         }

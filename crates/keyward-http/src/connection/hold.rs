@@ -3,14 +3,14 @@
 use std::mem;
 
 use crate::codec::{HeadLimits, Piece, read_request, read_trailers};
-use crate::handler::{BodyLength, Handler, Refused, Response, Step};
+use crate::handler::{BodyLength, Handler, Refused, Step};
 use crate::limits::FIELDS_MAX;
 use crate::moment::Moment;
 
 use super::{Connection, Phase};
 
 /// A head that was accepted once is read again without bounds.
-const ACCEPTED: HeadLimits =
+pub(super) const ACCEPTED: HeadLimits =
     HeadLimits { head_bytes: usize::MAX, target_bytes: usize::MAX, fields: FIELDS_MAX, body_bytes: u64::MAX };
 
 impl<H: Handler> Connection<H> {
@@ -78,15 +78,11 @@ impl<H: Handler> Connection<H> {
         match step {
             Err(refused) => self.refuse(refused, now),
             Ok(None) => self.refuse(Refused::Malformed("head is not complete"), now),
-            Ok(Some(Step::Forward(forward))) => {
-                let body = work.held.take_bytes();
-                self.forward_held(forward, body, now);
-            }
-            Ok(Some(Step::Respond(response))) => self.answer(response, now),
-            Ok(Some(Step::Hold { .. })) => {
-                // The seam forbids it; waiting for a second body would hang the client.
-                tracing::error!("a handler asked twice for the same body");
-                self.answer(Response { status: 500, close: true, ..Response::default() }, now);
+            Ok(Some(step)) => {
+                if matches!(step, Step::Pause(_)) {
+                    work.held_head = head_bytes;
+                }
+                self.follow_held(step, now);
             }
         }
     }

@@ -8,11 +8,13 @@
 //!      │            └────────┴──────────▲  └──► Linger ──► Over
 //!      └────────────────────────────────┘
 //! ```
+//! From `Head` and from `Hold` it may come to `Pause`, and goes on from there as it would have gone on before.
 //! A connection that waits for a request holds no buffer and no working memory.
 
 mod answer;
 mod head;
 mod hold;
+mod pause;
 mod reply;
 mod request;
 #[cfg(test)]
@@ -43,6 +45,8 @@ enum Phase {
     Head,
     /// The handler wants the whole body first.
     Hold,
+    /// The handler waits for word from elsewhere.
+    Pause,
     /// The request goes to an upstream and its answer comes back, both possibly at once.
     Carry,
     /// The answer is complete and on its way to the client.
@@ -120,7 +124,7 @@ impl<H: Handler> Connection<H> {
         match self.phase {
             Phase::Head | Phase::Hold | Phase::Drain | Phase::Linger => true,
             Phase::Carry => self.work.as_ref().is_some_and(|work| work.wants_request_bytes()),
-            Phase::Answer | Phase::Over => false,
+            Phase::Pause | Phase::Answer | Phase::Over => false,
         }
     }
 
@@ -200,7 +204,7 @@ impl<H: Handler> Connection<H> {
         match self.phase {
             Phase::Head | Phase::Drain | Phase::Linger => self.phase = Phase::Over,
             Phase::Hold | Phase::Carry => self.refuse(Refused::Malformed("the body ends too early"), now),
-            Phase::Answer | Phase::Over => {}
+            Phase::Pause | Phase::Answer | Phase::Over => {}
         }
     }
 
@@ -368,7 +372,7 @@ impl<H: Handler> Connection<H> {
                 Phase::Answer => self.run_answer(now),
                 Phase::Drain => self.run_drain(),
                 Phase::Linger => self.throw_input_away(),
-                Phase::Over => {}
+                Phase::Pause | Phase::Over => {}
             }
             if self.phase == before {
                 return;

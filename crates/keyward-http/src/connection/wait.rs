@@ -7,6 +7,7 @@ use crate::handler::{Handler, Refused, UpstreamFailure};
 use crate::limits::Limits;
 use crate::moment::Moment;
 
+use super::pause::LONGEST;
 use super::work::{Link, Reply};
 use super::{Connection, Phase, Work};
 
@@ -37,6 +38,8 @@ enum FromClient {
 enum FromUpstream {
     #[default]
     Nothing,
+    /// Not from the upstream, but it is as late in the same way.
+    Word,
     Connection,
     Room,
     FirstByte,
@@ -130,7 +133,7 @@ impl Waits {
         self.from_upstream = wait;
         match wait {
             FromUpstream::Nothing => self.upstream_by = Moment::NEVER,
-            FromUpstream::Connection | FromUpstream::FirstByte if !entered => {}
+            FromUpstream::Word | FromUpstream::Connection | FromUpstream::FirstByte if !entered => {}
             _ if entered || progress => self.upstream_by = now.after(pause),
             _ => {}
         }
@@ -155,7 +158,7 @@ impl<H: Handler> Connection<H> {
             Phase::Hold => FromClient::Body,
             Phase::Carry if work.is_some_and(Work::wants_request_bytes) => FromClient::Body,
             Phase::Drain | Phase::Linger => FromClient::End,
-            Phase::Carry | Phase::Answer | Phase::Over => FromClient::Nothing,
+            Phase::Pause | Phase::Carry | Phase::Answer | Phase::Over => FromClient::Nothing,
         };
         let received = work.map_or(0, |work| work.received);
         self.waits.seen = now;
@@ -189,6 +192,7 @@ impl<H: Handler> Connection<H> {
     fn upstream_is_late(&mut self, now: Moment) {
         self.waits.upstream_by = Moment::NEVER;
         match self.waits.from_upstream {
+            FromUpstream::Word => self.word_came(now),
             FromUpstream::Connection => self.fail(UpstreamFailure::Connect, now),
             _ => self.fail(UpstreamFailure::Late, now),
         }
@@ -205,6 +209,9 @@ impl<H: Handler> Connection<H> {
 
 impl<H: Handler> Work<H> {
     fn upstream_wait(&self) -> (FromUpstream, Duration) {
+        if self.pause.is_some() {
+            return (FromUpstream::Word, LONGEST);
+        }
         let Some(timeouts) = self.forward.as_ref().map(|forward| forward.timeouts) else {
             return (FromUpstream::Nothing, Duration::ZERO);
         };

@@ -8,6 +8,8 @@ use crate::core::Node;
 use crate::handler::{BodyLength, Forward, Handler};
 use crate::moment::Moment;
 
+use super::pause::Pause;
+
 /// The connection to the upstream, as far as the machine needs to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Link {
@@ -59,6 +61,8 @@ pub(crate) struct Work<H: Handler> {
     /// The request's head, kept while its body is held.
     pub(super) held_head: Vec<u8>,
     pub(super) held: Held,
+    /// Word is awaited.
+    pub(super) pause: Option<Pause>,
 
     pub(super) forward: Option<Forward>,
     pub(super) link: Link,
@@ -108,6 +112,7 @@ impl<H: Handler> Default for Work<H> {
             drained: 0,
             held_head: Vec::new(),
             held: Held::default(),
+            pause: None,
             forward: None,
             link: Link::None,
             forwarded: false,
@@ -141,6 +146,7 @@ impl<H: Handler> Work<H> {
         self.drained = 0;
         self.held_head.clear();
         self.held.reset();
+        self.pause = None;
         self.forward = None;
         self.link = Link::None;
         self.forwarded = false;

@@ -230,3 +230,44 @@ fn a_body_that_drips_in_too_slowly_is_refused() {
     drop(gateway);
     dripping.join().unwrap();
 }
+
+#[test]
+fn a_request_that_waits_for_word_lets_others_go_on() {
+    let upstream = Upstream::answering(|request| Upstream::answer(&request.body));
+    let gateway = Gateway::before(&upstream);
+    let large = pattern(9_000);
+    let mut paused: Vec<_> = ["/pause", "/hold/pause"]
+        .into_iter()
+        .flat_map(|path| [(path, b"".to_vec()), (path, b"small".to_vec()), (path, large.clone())])
+        .map(|(path, body)| {
+            let mut client = gateway.connect();
+            client.send(format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len()));
+            client.send(&body);
+            (client, body)
+        })
+        .collect();
+    let log = &gateway.log;
+    wait_until("all of them wait", || log.waiting.lock().unwrap().len() == paused.len());
+    let mut other = gateway.connect();
+    assert_eq!(other.post("/other", b"goes on").body, b"goes on");
+    assert_eq!(upstream.requests.lock().unwrap().len(), 1, "nothing goes on before word came");
+    log.give_word();
+    for (client, body) in &mut paused {
+        assert!(client.reply().body == *body);
+        assert!(client.post("/next", b"on the same connection").body == b"on the same connection");
+    }
+}
+
+#[test]
+fn a_client_that_goes_away_while_word_is_awaited_is_finished() {
+    let upstream = Upstream::echo();
+    let limits = Limits { serve_half_closed: false, ..Limits::default() };
+    let gateway = Setup { limits, ..Setup::default() }.start(&upstream);
+    let mut client = gateway.connect();
+    client.send("GET /pause HTTP/1.1\r\nHost: a\r\n\r\n");
+    wait_until("it waits", || !gateway.log.waiting.lock().unwrap().is_empty());
+    drop(client);
+    let (path, outcome) = gateway.log.outcome(0);
+    assert_eq!((path.as_str(), outcome.status, outcome.forwarded), ("/pause", 0, false));
+    assert_eq!(upstream.connections(), 0);
+}

@@ -23,6 +23,8 @@ struct Doc {
     app_code_in_query: bool,
     app_code_requires_tls: bool,
     stream_before_digest: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_staleness_s: Option<u32>,
     allowed_addresses: Vec<String>,
     system_parameters: Vec<Parameter>,
 }
@@ -62,6 +64,7 @@ pub(crate) fn write(settings: &ApiSettings) -> String {
         app_code_in_query: settings.app_code_in.query,
         app_code_requires_tls: settings.app_code_requires_tls,
         stream_before_digest: settings.stream_before_digest,
+        max_staleness_s: settings.max_staleness_s,
         allowed_addresses: super::texts(&settings.allowed_addresses),
         system_parameters: settings.system_parameters.iter().map(write_parameter).collect(),
     })
@@ -84,6 +87,7 @@ pub(crate) fn read(text: &str) -> Result<ApiSettings, String> {
         app_code_in: AppCodePlaces { header: doc.app_code_in_header, query: doc.app_code_in_query },
         app_code_requires_tls: doc.app_code_requires_tls,
         stream_before_digest: doc.stream_before_digest,
+        max_staleness_s: doc.max_staleness_s,
         allowed_addresses: super::networks(&doc.allowed_addresses)?,
         system_parameters: doc.system_parameters.iter().map(read_parameter).collect::<Result<_, _>>()?,
     })

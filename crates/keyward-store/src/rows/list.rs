@@ -119,6 +119,15 @@ impl Listing {
         self
     }
 
+    /// Only rows after the one with these values in these columns, which are the order of the list.
+    pub(crate) fn beyond(mut self, columns: &'static str, values: Vec<Value>) -> Self {
+        let first = self.values.len() + 1;
+        let places: Vec<String> = (first..first + values.len()).map(|place| format!("${place}")).collect();
+        self.values.extend(values);
+        self.condition(&format!("({columns}) > ({})", places.join(", ")));
+        self
+    }
+
     /// Only rows of these accounts.
     pub(crate) fn within(self, column: &'static str, within: &Within) -> Self {
         match within {

@@ -13,6 +13,7 @@ pub(crate) mod nodes;
 pub(crate) mod operators;
 pub(crate) mod services;
 pub(crate) mod sessions;
+pub(crate) mod usage;
 
 pub(crate) use list::Listing;
 pub use list::{After, ListPage, Order, Within};

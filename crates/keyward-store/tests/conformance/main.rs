@@ -26,4 +26,5 @@ mod crash;
 mod objects;
 mod revisions;
 mod shared;
+mod usage;
 mod world;

@@ -179,6 +179,7 @@ pub(crate) fn api(n: u128, service: &Service, gateway: &Gateway) -> Api {
         app_code_in: AppCodePlaces { header: false, query: true },
         app_code_requires_tls: false,
         stream_before_digest: true,
+        max_staleness_s: Some(30),
         allowed_addresses: vec!["192.0.2.0/24".parse().unwrap()],
         system_parameters: vec![
             SystemParameter {

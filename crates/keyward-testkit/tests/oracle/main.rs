@@ -127,7 +127,7 @@ fn judge(snapshot: &Snapshot, asked: &Asked) -> Verdict {
     with_head(asked, |head| {
         let permit = resolve(snapshot, asked.gateway, head).and_then(|target| {
             let proven = authenticate(snapshot, &target, head, Body::Unread, asked.now)?;
-            authorize(snapshot, &target, &proven, asked.now)
+            authorize(snapshot, &target, &proven, asked.now, asked.now)
         });
         permit.map(|permit| permit.grant()).map_err(|denial| (denial.reason, denial.grant))
     })
@@ -157,6 +157,7 @@ fn check_answers(
             caller: Some(verified.caller.id()),
             credential: Some(verified.credential.id()),
             at: asked.now,
+            staleness_ms: 0,
         };
         let answer = explain(snapshot, &question);
         let told = answer.decision.map_err(|reason| (reason, answer.grant)).map(|basis| match basis {
@@ -165,7 +166,7 @@ fn check_answers(
         });
         prop_assert_eq!(&told, &expected);
         let proven = Authentication::Verified(verified);
-        if let Ok(permit) = authorize(snapshot, &target, &proven, asked.now) {
+        if let Ok(permit) = authorize(snapshot, &target, &proven, asked.now, asked.now) {
             prop_assert_eq!(permit.still_holds(snapshot, asked.now), Ok(()));
         }
         Ok(())

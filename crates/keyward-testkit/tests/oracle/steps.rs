@@ -215,6 +215,7 @@ impl World {
             app_code_in: AppCodePlaces { header: true, query: false },
             app_code_requires_tls: true,
             stream_before_digest: false,
+            max_staleness_s: None,
             allowed_addresses: if more % 9 == 0 { vec!["127.0.0.0/8".parse().unwrap()] } else { Vec::new() },
             system_parameters: Vec::new(),
         };

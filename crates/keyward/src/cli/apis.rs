@@ -45,6 +45,9 @@ pub(crate) struct ApiFields {
     /// An operation, such as `GET /{id}`; none: every method and path below the base path.
     #[arg(long, value_name = "OPERATION", help_heading = "Description")]
     operation: Vec<String>,
+    /// Refuse where a node has not known for longer than this that its configuration is the newest, in seconds.
+    #[arg(long, value_name = "SECONDS", help_heading = "Description")]
+    max_staleness_s: Option<u32>,
     /// Bind a stage to a service, such as `RELEASE=orders`.
     #[arg(long, value_name = "STAGE=SERVICE", value_parser = pair, help_heading = "Description")]
     stage: Vec<(String, String)>,
@@ -68,6 +71,7 @@ impl Described for ApiFields {
             .put("strip_base_path", self.strip_base_path)
             .list("admits", self.admit.iter().map(String::as_str))
             .list("operations", self.operation.iter().map(|text| operation(text)))
+            .put("max_staleness_s", self.max_staleness_s)
             .put("stages", (!stages.is_empty()).then_some(Value::Object(stages)));
         Ok(fields.done())
     }

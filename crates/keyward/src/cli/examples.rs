@@ -38,6 +38,12 @@ Examples:
   keyward who-can --api orders
   keyward who-can --api orders --stage TEST --operation 'POST /' --output json";
 
+pub(super) const USAGE: &str = "\
+Examples:
+  keyward usage --from 2026-01-01
+  keyward usage --app shop --output json
+  keyward usage --api orders --from 2026-01-01 --until 2026-02-01";
+
 pub(super) const SIGN: &str = "\
 Examples:
   keyward sign --application shop http://127.0.0.1:8080/orders/1 | sh

@@ -14,8 +14,8 @@ use super::output::complain;
 use super::remote::ADMIN_DEFAULT;
 use super::{Failure, Outcome};
 use crate::demo::Demo;
-use crate::node::STREAM_GRACE;
-use crate::{AccessLogTo, Node, NodeError, NodeOptions};
+use crate::node::{STREAM_GRACE, USAGE_EVERY};
+use crate::{AccessLogTo, Node, NodeError, NodeOptions, RedisOptions};
 
 /// Run a node of a gateway.
 ///
@@ -72,6 +72,16 @@ pub(crate) struct Serve {
     /// How long an open stream outlives a revocation or the end of its grant, in seconds; 0 ends it at once.
     #[arg(long, value_name = "SECONDS", default_value_t = STREAM_GRACE.as_secs())]
     stream_grace_s: u64,
+    /// Share the replay memory with other nodes in this Redis: redis://HOST:PORT or rediss://HOST:PORT. With a password
+    /// in it, better set the variable: other users can read arguments.
+    #[arg(long, env = "KEYWARD_REPLAY_REDIS", value_name = "URL", hide_env_values = true)]
+    replay_redis: Option<String>,
+    /// Longest time that a request waits for that Redis, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    replay_redis_budget_ms: u64,
+    /// How often what was used is written down, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = USAGE_EVERY.as_secs(), value_parser = clap::value_parser!(u64).range(1..=3600))]
+    usage_every_s: u64,
     /// Start with a demo world (an echo service included) and print commands to try.
     #[arg(long)]
     demo: bool,
@@ -135,6 +145,11 @@ impl Serve {
             admin_hosts: self.admin_host,
             metrics_open: self.open_metrics,
             stream_grace: Duration::from_secs(self.stream_grace_s),
+            replay_redis: self
+                .replay_redis
+                .filter(|url| !url.is_empty())
+                .map(|url| RedisOptions { url, budget: Duration::from_millis(self.replay_redis_budget_ms) }),
+            usage_every: Duration::from_secs(self.usage_every_s),
             ..NodeOptions::new(self.data, self.gateway)
         }
     }

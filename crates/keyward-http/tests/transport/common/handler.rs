@@ -2,10 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
 
 use keyward_http::{
     BodyVerdict, Dropped, Endpoint, Field, Forward, Handler, Head, Outcome, Peer, Refused, Response,
-    ResponseHead, Step, Timeouts, UpstreamFailure,
+    ResponseHead, Step, Timeouts, UpstreamFailure, Word,
 };
 
 /// What the handlers of one server saw.
@@ -17,9 +18,30 @@ pub struct Log {
     pub failed: Mutex<Vec<UpstreamFailure>>,
     pub watched: Mutex<Vec<u8>>,
     pub forbidden: AtomicBool,
+    /// Those who wait for word, and whether it is there.
+    pub waiting: Mutex<Vec<Waker>>,
+    pub word: AtomicBool,
 }
 
 impl Log {
+    /// Waits until word is given.
+    fn word(self: &Arc<Self>) -> Word {
+        let log = Arc::clone(self);
+        Box::pin(std::future::poll_fn(move |context| {
+            if log.word.load(Ordering::SeqCst) {
+                return Poll::Ready(());
+            }
+            log.waiting.lock().unwrap().push(context.waker().clone());
+            Poll::Pending
+        }))
+    }
+
+    /// Gives word to those who wait for it.
+    pub fn give_word(&self) {
+        self.word.store(true, Ordering::SeqCst);
+        self.waiting.lock().unwrap().drain(..).for_each(Waker::wake);
+    }
+
     pub fn heads(&self) -> usize {
         self.heads.load(Ordering::SeqCst)
     }
@@ -43,6 +65,7 @@ impl Log {
 }
 
 /// - `/hold…`: holds up to 10,000 bytes, then forwards (`/hold/refuse` answers 403 instead)
+/// - `/pause…`: waits for word, then forwards; `/hold/pause` the same once the body is there
 /// - `/respond…`: answers 401 itself
 /// - `/large`: answers with 300,000 bytes itself
 /// - `/watch…`: forwards with the body watched; a body with `EVIL` in it is aborted
@@ -107,6 +130,7 @@ impl Handler for TestHandler {
         self.log.heads.fetch_add(1, Ordering::SeqCst);
         let step = match head.path {
             path if path.starts_with("/hold") => Step::Hold { limit: 10_000 },
+            path if path.starts_with("/pause") => Step::Pause(self.log.word()),
             path if path.starts_with("/respond") => answer(401, "who are you"),
             "/large" => {
                 Step::Respond(Response { status: 200, body: super::pattern(300_000), ..Response::default() })
@@ -127,9 +151,23 @@ impl Handler for TestHandler {
         assert_eq!(exchange.path, head.path, "the head must be the same again");
         assert!(out.is_empty(), "the output must be empty");
         match head.path {
+            "/hold/pause" => Step::Pause(self.log.word()),
             "/hold/refuse" => answer(403, &format!("not these {} bytes", body.len())),
             _ => self.forward(head, out),
         }
+    }
+
+    fn resume(
+        &self,
+        exchange: &mut Exchange,
+        head: &Head<'_>,
+        _: &Peer,
+        body: Option<&[u8]>,
+        out: &mut Vec<u8>,
+    ) -> Step {
+        assert_eq!(exchange.path, head.path, "the head must be the same again");
+        assert_eq!(body.is_some(), head.path.starts_with("/hold"), "the body must be the same again");
+        self.forward(head, out)
     }
 
     fn request_chunk(&self, exchange: &mut Exchange, chunk: &[u8]) {
