@@ -77,10 +77,17 @@ async fn admit(admin: &Admin, request: &mut Request) -> Result<(), Refusal> {
         return Err(Refusal::new(421, "host_not_allowed", title));
     }
     let path = request.uri().path();
-    let open = |route: &&Route| route.about().access == Access::Open && route.path() == path;
-    if Route::ALL.iter().any(|route| open(&route) && route.method().as_str() == request.method().as_str()) {
+    let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+    let here = || Route::ALL.iter().filter(|route| route.path() == path);
+    let open = |route: &Route| route.about().access == Access::Open;
+    let named = |route: &Route| route.method().as_str() == method.as_str();
+    if here().any(|route| open(route) && named(route)) {
         // A page of another site may send a sign-in as well: it must not be one.
         return own_origin(request.headers(), Absent::Allowed);
+    }
+    if here().any(open) && !here().any(named) {
+        // Nothing is done: the router says which methods there are.
+        return Ok(());
     }
     if path == "/metrics" && admin.options().metrics_open {
         return Ok(());

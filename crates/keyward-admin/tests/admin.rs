@@ -117,6 +117,7 @@ impl Fixture {
 fn path_of(route: Route) -> String {
     let id = match route.about().id {
         Form::Id(prefix) => format!("{prefix}{:032}", 0),
+        Form::CallerId => format!("app_{:032}", 0),
         _ => "nothing".to_owned(),
     };
     route.fill([id.as_str(), "RELEASE", "nothing"]).replace("/members/RELEASE/", "/members/consumers/")
@@ -204,6 +205,19 @@ async fn null_takes_a_tag_or_a_stage_away() {
     assert_eq!(stages.body["stages"], json!({"RELEASE": {"service": "origin"}}), "{}", stages.text);
     let unknown = fixture.json("PATCH", "/v1/apis/orders", json!({"stages": {"DEV": null}})).await;
     assert_problem(&unknown, 422, "invalid", "no stage");
+}
+
+#[tokio::test]
+async fn open_routes_are_open_for_their_methods_and_tell_others_so() {
+    let fixture = Fixture::start().await;
+    for route in Route::ALL.iter().filter(|route| route.about().access == Access::Open) {
+        let answer = fixture.send(fixture.request("TRACE", route.path())).await;
+        assert_problem(&answer, 405, "method_not_allowed", route.path());
+        assert!(answer.headers.contains_key(ALLOW));
+    }
+    assert_eq!(fixture.send(fixture.request("HEAD", "/healthz")).await.status, 200);
+    let read = fixture.send(fixture.request("GET", "/v1/session")).await;
+    assert_problem(&read, 401, "operator_unknown", "the other method of an open path");
 }
 
 #[tokio::test]

@@ -91,12 +91,10 @@ pub struct CredentialRotation {
 #[derive(Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Leak {
-    /// The API key, AppCode, AppSecret or operator token.
-    #[schemars(length(min = 1, max = 8_192))]
+    /// The API key, AppCode, AppSecret or operator token. Any text is taken: a refusal would tell something about it.
     pub value: String,
     /// Of an AppSecret: the AppKey it goes with.
     #[serde(default)]
-    #[schemars(with = "Option<form::AppKey>")]
     pub app_key: Option<String>,
 }
 

@@ -128,6 +128,7 @@ fn form(form: Form) -> Value {
     match form {
         Form::Name => named("Name"),
         Form::Id(prefix) => json!({"type": "string", "pattern": format!("^{prefix}[0-9a-f]{{32}}$")}),
+        Form::CallerId => json!({"type": "string", "pattern": "^(app|con)_[0-9a-f]{32}$"}),
         Form::Text(most) => {
             json!({"type": "string", "maxLength": most, "pattern": r"^[^\x00-\x1F\x7F-\x9F]*$"})
         }

@@ -164,7 +164,7 @@ routes! {
     /// Write what was done as lines of JSON, all that is asked for.
     ExportAudit = Get "/v1/audit/export", "audit" Export: written(AUDIT_EXPORT, "application/x-ndjson");
     /// Check that nothing of the audit was changed, removed or put in.
-    VerifyAudit = Get "/v1/audit/verify", "audit" Verify: plain::<AuditCheck>(AUDIT_MARK);
+    VerifyAudit = Get "/v1/audit/verify", "audit" Verify: plain::<AuditCheck>(AUDIT_MARK).also(&[409]);
 
     /// Make everything so as a world file names it, in one transaction.
     Apply = Post "/v1/apply", "world" Apply: plain::<Applied>(APPLY).takes_world();
@@ -312,7 +312,8 @@ routes! {
         one::<Credential>(ONE).takes::<Jwt>(r#"{"symmetric": true, "issuer": "https://issuer.example"}"#).if_match();
 
     /// Look a caller of any account up by its exact id: its name is all there is to see.
-    LookUpCaller = Get "/v1/callers/{id}", "caller" Show: plain::<Answer<ForeignCaller>>(NONE);
+    LookUpCaller = Get "/v1/callers/{id}", "caller" Show:
+        plain::<Answer<ForeignCaller>>(NONE).by_caller_id();
 
     /// Find the key pair with this AppKey.
     FindCredential = Get "/v1/credentials", "credential" List: list::<Credential>(FIND);
@@ -445,7 +446,7 @@ impl Route {
 
 /// What a parameter of a path is.
 const fn segment(name: &'static str, id: Form) -> Parameter {
-    let by_id = matches!(id, Form::Id(_));
+    let by_id = matches!(id, Form::Id(_) | Form::CallerId);
     match name.as_bytes() {
         b"stage" => Parameter::new(name, Form::Stage, "The stage"),
         b"kind" => Parameter::new(name, Form::Choice(&["applications", "consumers"]), "What the member is"),

@@ -41,6 +41,7 @@ fn path(route: Route) -> String {
         .segments()
         .map(|segment| match segment.form {
             Form::Id(prefix) => format!("{prefix}{:032}", 0),
+            Form::CallerId => format!("app_{:032}", 0),
             Form::Stage => "RELEASE".to_owned(),
             Form::Choice(words) => words[0].to_owned(),
             _ => "nothing".to_owned(),

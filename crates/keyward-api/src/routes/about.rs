@@ -171,6 +171,12 @@ impl About {
         Self { also, ..self }
     }
 
+    /// Its object is a caller, named by id alone.
+    #[must_use]
+    pub(super) const fn by_caller_id(self) -> Self {
+        Self { id: Form::CallerId, ..self }
+    }
+
     /// It is open to everybody who reaches the admin address.
     #[must_use]
     pub(super) const fn open(self) -> Self {

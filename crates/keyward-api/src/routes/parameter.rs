@@ -1,6 +1,6 @@
 //! Parameters of paths and queries, and what they may say.
 
-use keyward_model::{AppKey, Day, Name, ParseError, Stage, Timestamp};
+use keyward_model::{AppKey, CallerId, Day, Name, ParseError, Stage, Timestamp};
 
 /// A parameter of a path or a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub enum Form {
     Name,
     /// The id of an object: this prefix, then 32 lower-case hexadecimal digits.
     Id(&'static str),
+    /// The id of an application or a consumer.
+    CallerId,
     /// A text of at most so many characters, none of them a control character.
     Text(usize),
     /// `true` or `false`.
@@ -79,6 +81,7 @@ impl Form {
             Self::Id(prefix) => is_id(prefix, text)
                 .then_some(())
                 .ok_or_else(|| format!("must be an id: `{prefix}` and 32 lower-case hexadecimal digits")),
+            Self::CallerId => parsed::<CallerId>(text),
             Self::Text(most) => {
                 let fits = text.chars().count() <= most && !text.chars().any(char::is_control);
                 fits.then_some(())
@@ -338,6 +341,7 @@ mod tests {
         for (form, good, bad) in [
             (Form::Name, "web shop", "a/b"),
             (Form::Id("grt_"), id.as_str(), "grt_1"),
+            (Form::CallerId, "con_018f0000000070008000000000000abc", "grt_018f0000000070008000000000000abc"),
             (Form::Text(3), "abc", "abcd"),
             (Form::Text(3), "", "\0"),
             (Form::Flag, "true", ""),
