@@ -370,6 +370,7 @@ async fn existing(fixture: &Fixture, route: Route) -> String {
             "alice"
         }
         "session" | "leak" => return route.path().to_owned(),
+        "node" => return path_of(route),
         other => panic!("{other} is new"),
     };
     route.fill([named, "RELEASE", "ann"]).replace("/members/RELEASE/", "/members/consumers/")
