@@ -117,7 +117,7 @@ fn shown_name(name: &str, differing: &BTreeSet<String>) -> String {
 fn differing(given: &Map<String, Value>, shown: &Map<String, Value>) -> BTreeSet<String> {
     let alike = |schema: &Value| schema.to_string().replace(SHOWN, PLACE);
     let differs = |(name, schema): &(&String, &Value)| {
-        given.get(*name).is_some_and(|given| given.to_string() != alike(schema))
+        given.get(*name).map(Value::to_string).is_some_and(|given| given != alike(schema))
     };
     let mut found: BTreeSet<String> = shown.iter().filter(differs).map(|(name, _)| name.clone()).collect();
     loop {
