@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use keyward_model::{
-    ApiId, CallerId, CredentialId, DenyReason, GatewayId, GrantId, HeaderName, SignatureScheme, Stage,
-    Timestamp,
+    ApiId, CallerId, CredentialId, DenyReason, GatewayId, GrantId, HeaderName, KeySetUrl, SignatureScheme,
+    Stage, Timestamp,
 };
 
 use crate::snapshot::{Part, Scope};
@@ -81,7 +81,7 @@ pub struct Denial {
     /// Whose wire words the caller reads.
     pub dialect: Dialect,
     /// The vendor's message, such as ``Invalid Signature, Server StringToSign:`…` ``. Holds only what the caller sent.
-    pub message: Option<String>,
+    pub message: Option<Box<str>>,
     /// The specific cause, where it can be told, and what to do. Public.
     pub hint: Option<Cow<'static, str>>,
     /// Who was proven to call before the refusal (for the access record; never for the answer).
@@ -92,6 +92,8 @@ pub struct Denial {
     pub grant: Option<GrantId>,
     /// The API that was resolved, and its stage.
     pub target: Option<(ApiId, Stage)>,
+    /// A fetched key set that might be out of date, because of which it is refused.
+    pub key_set: Option<Box<KeySetUrl>>,
 }
 
 impl Denial {
@@ -106,6 +108,7 @@ impl Denial {
             credential: None,
             grant: None,
             target: None,
+            key_set: None,
         }
     }
 

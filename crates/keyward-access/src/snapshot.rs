@@ -11,6 +11,8 @@ mod usage;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::jwt::{FetchedKeys, NothingFetched};
+
 use keyward_model::{
     Account, AccountId, ApiId, AppKey, CallerId, CredentialDigest, DigestKey, Gateway, GatewayId, GroupId,
     HostPattern, Name, Revision, Service, ServiceId,
@@ -47,6 +49,8 @@ pub struct Snapshot {
     callers: Shards<Arc<CallerEntry>>,
     /// By AppKey, digest and identity claim: who may have such a credential.
     credentials: Shards<Arc<CallerEntry>>,
+    /// No part of the configuration: what was fetched since.
+    fetched: Arc<dyn FetchedKeys>,
 }
 
 /// A gateway, with the routes of what is published to it.
@@ -101,6 +105,7 @@ impl Snapshot {
             groups: Shards::default(),
             callers: Shards::default(),
             credentials: Shards::default(),
+            fetched: Arc::new(NothingFetched),
         }
     }
 
@@ -126,6 +131,17 @@ impl Snapshot {
     /// Everything that does not compile: conflicts, and references to what does not exist.
     pub fn apply(&self, revision: Revision, updates: &[SnapshotUpdate]) -> Result<Self, CompileError> {
         compile::apply(self, revision, updates)
+    }
+
+    /// The same, where tokens are verified by these fetched key sets; so are those that follow from it.
+    #[must_use]
+    pub fn with_fetched_keys(self, fetched: Arc<dyn FetchedKeys>) -> Self {
+        Self { fetched, ..self }
+    }
+
+    /// The key sets that were fetched.
+    pub fn fetched_keys(&self) -> &dyn FetchedKeys {
+        &*self.fetched
     }
 
     /// Which version of the configuration this is.

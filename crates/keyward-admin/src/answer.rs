@@ -201,6 +201,7 @@ pub(crate) fn credential(view: &CredentialView) -> Credential {
             value: Some(claim.value.to_string()),
         }),
         jwt: view.jwt.as_ref().map(jwt),
+        key_set: view.key_set.as_ref().map(key_set),
         enabled: view.enabled,
         valid_until: view.valid_until.as_ref().map(ToString::to_string),
         origin: view.origin.as_str().to_owned(),
@@ -208,6 +209,15 @@ pub(crate) fn credential(view: &CredentialView) -> Credential {
         created: view.created.to_string(),
         lineage: view.lineage.as_ref().map(ToString::to_string),
         last_used: view.last_used.as_ref().map(ToString::to_string),
+    }
+}
+
+fn key_set(health: &keyward_control::KeySetHealth) -> keyward_api::KeySetHealth {
+    keyward_api::KeySetHealth {
+        healthy: health.healthy,
+        fetched: health.fetched.map(|at| at.to_string()),
+        failed: health.failed.as_ref().map(|(at, _)| at.to_string()),
+        error: health.failed.as_ref().map(|(_, why)| why.clone()),
     }
 }
 

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::forms as form;
-use crate::jwt::{ClaimHeader, IdentityClaim, Token};
+use crate::jwt::{ClaimHeader, IdentityClaim, RemoteKeys, Token};
 
 /// An object as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
@@ -83,6 +83,9 @@ pub struct Credential {
     /// Of a JWT: how tokens are read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwt: Option<JwtSettings>,
+    /// Of a JWT whose key set is fetched: how that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_set: Option<KeySetHealth>,
     /// A disabled credential proves nothing.
     pub enabled: bool,
     /// First moment in which it no longer holds; absent: for ever.
@@ -127,6 +130,27 @@ pub struct JwtSettings {
     pub token: Token,
     /// Is the token forwarded to the service?
     pub forward: bool,
+    /// Where the key set is fetched from; absent: it is stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<RemoteKeys>,
+}
+
+/// How a fetched key set is, as the node sees it that answers.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+pub struct KeySetHealth {
+    /// Is there a set that is believed, and did the last attempt work?
+    pub healthy: bool,
+    /// When it was last fetched; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Moment>")]
+    pub fetched: Option<String>,
+    /// When fetching it last failed, if that was the last attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Moment>")]
+    pub failed: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// One object.

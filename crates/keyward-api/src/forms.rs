@@ -78,6 +78,8 @@ forms! {
     Network = {"type": "string", "pattern": "^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$", "examples": ["10.0.0.0/8"]};
     /// `http://HOST[:PORT][/PATH]`.
     EndpointUrl = {"type": "string", "pattern": "^http://[!-~]+$", "examples": ["http://127.0.0.1:9000"]};
+    /// Where a key set is fetched from: `https://HOST[:PORT][/PATH]`, or `http`.
+    KeySetUrl = {"type": "string", "maxLength": 2048, "pattern": "^https?://[!-~]+$", "examples": ["https://idp.example/jwks.json"]};
     /// What precedes a token.
     Prefix = {"type": "string", "maxLength": 64, "pattern": "^[ -~]*$"};
     /// What is published.

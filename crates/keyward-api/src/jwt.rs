@@ -1,14 +1,14 @@
 //! A consumer's JWT: where its keys come from, how tokens are read.
 
 use keyward_model::{
-    ClaimToHeader, IdentityClaimSpec, JwkSet, JwtKeySource, JwtSettings, JwtSpec, TokenPlace,
+    ClaimToHeader, IdentityClaimSpec, JwkSet, JwtKeySource, JwtSettings, JwtSpec, KeySetUrl, TokenPlace,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::credentials::moment;
 use crate::forms as form;
-use crate::read::{Fields, Item, Shape, flag};
+use crate::read::{Fields, Item, Shape, flag, parse};
 use crate::text;
 
 /// A consumer's JWT, as a world file and the admin API describe it.
@@ -21,6 +21,9 @@ pub struct Jwt {
     /// Is a key set of the consumer's own, with one HS256 key, generated?
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub symmetric: Option<bool>,
+    /// Where the key set is fetched from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<RemoteKeys>,
     /// What `iss` must be; absent: anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<form::Word>")]
@@ -63,6 +66,28 @@ impl std::fmt::Debug for Jwt {
             .field("token", &self.token)
             .finish_non_exhaustive()
     }
+}
+
+/// A key set that is fetched.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+pub struct RemoteKeys {
+    /// From where: `https://…` or `http://…`.
+    #[schemars(with = "form::KeySetUrl")]
+    pub url: String,
+    /// How often, in seconds, where the answer does not say how long it holds.
+    #[schemars(default = "refresh_s", range(min = 30, max = 86_400))]
+    pub refresh_s: u32,
+    /// How long it is believed after it was last fetched, in seconds.
+    #[schemars(default = "keep_s", range(min = 60, max = 2_592_000))]
+    pub keep_s: u32,
+}
+
+fn refresh_s() -> u32 {
+    keyward_model::RemoteKeys::REFRESH_S
+}
+
+fn keep_s() -> u32 {
+    keyward_model::RemoteKeys::KEEP_S
 }
 
 /// A claim that is handed to the service.
@@ -131,6 +156,7 @@ const SHAPE: Shape = Shape {
     noun: "the jwt of a consumer",
     allowed: &[
         "jwks",
+        "remote",
         "symmetric",
         "issuer",
         "audiences",
@@ -143,8 +169,11 @@ const SHAPE: Shape = Shape {
         "enabled",
         "valid_until",
     ],
-    later: &["remote"],
+    later: &[],
 };
+
+const REMOTE: Shape =
+    Shape { noun: "a key set that is fetched", allowed: &["url", "refresh_s", "keep_s"], later: &[] };
 
 const CLAIM: Shape = Shape { noun: "a claim to hand on", allowed: &["claim", "header"], later: &[] };
 
@@ -157,6 +186,7 @@ const IDENTITY_CLAIM: &str = "uid";
 
 pub(crate) fn read(item: &Item<'_>) -> Option<JwtSpec> {
     let fields = item.fields(&SHAPE)?;
+    let remote = fields.optional("remote", read_remote);
     let keys = read_keys(&fields);
     let settings = read_settings(&fields);
     let identity_claim = fields.optional("identity_claim", read_identity);
@@ -164,7 +194,7 @@ pub(crate) fn read(item: &Item<'_>) -> Option<JwtSpec> {
     let valid_until = text::until(&fields);
     Some(JwtSpec {
         keys: keys?,
-        settings: settings?,
+        settings: JwtSettings { remote: remote?, ..settings? },
         identity_claim: identity_claim?,
         enabled: enabled?,
         valid_until: valid_until?,
@@ -176,11 +206,23 @@ fn read_keys(fields: &Fields<'_>) -> Option<JwtKeySource> {
     let jwks = fields.optional("jwks", read_jwks);
     let symmetric = fields.or("symmetric", false, flag);
     match (jwks?, symmetric?) {
+        (Some(_), _) | (_, true) if fields.has("remote") => {
+            fields.wrong("remote", "`remote` does not go with `jwks` or `symmetric`; leave one out")
+        }
+        _ if fields.has("remote") => Some(JwtKeySource::Remote),
         (Some(_), true) => fields.wrong("symmetric", "`symmetric` does not go with `jwks`; leave one out"),
         (Some(given), false) => Some(given),
         (None, true) => Some(JwtKeySource::Symmetric),
         (None, false) => Some(JwtKeySource::Kept),
     }
+}
+
+fn read_remote(item: &Item<'_>) -> Option<keyward_model::RemoteKeys> {
+    let fields = item.fields(&REMOTE)?;
+    let url = fields.required("url", parse::<KeySetUrl>);
+    let refresh_s = fields.or("refresh_s", refresh_s(), |item| item.number(30..=86_400));
+    let keep_s = fields.or("keep_s", keep_s(), |item| item.number(60..=2_592_000));
+    Some(keyward_model::RemoteKeys { url: url?, refresh_s: refresh_s?, keep_s: keep_s? })
 }
 
 fn read_jwks(item: &Item<'_>) -> Option<JwtKeySource> {
@@ -208,6 +250,7 @@ fn read_settings(fields: &Fields<'_>) -> Option<JwtSettings> {
         claims_to_headers: claims_to_headers?,
         token: token?,
         forward: forward?,
+        remote: None,
     })
 }
 
@@ -270,11 +313,12 @@ impl From<&JwtSpec> for Jwt {
         let (jwks, symmetric) = match &spec.keys {
             JwtKeySource::Symmetric => (None, Some(true)),
             JwtKeySource::Given(set) => (Some(set.to_json().expose_secret().to_owned()), None),
-            JwtKeySource::Kept => (None, None),
+            JwtKeySource::Remote | JwtKeySource::Kept => (None, None),
         };
         Self {
             jwks,
             symmetric,
+            remote: settings.remote.as_ref().map(RemoteKeys::from),
             issuer: settings.issuer.as_deref().map(ToOwned::to_owned),
             audiences: settings.audiences.iter().map(ToString::to_string).collect(),
             clock_skew_s: settings.clock_skew_s,
@@ -289,6 +333,12 @@ impl From<&JwtSpec> for Jwt {
             enabled: spec.enabled,
             valid_until: moment(spec.valid_until),
         }
+    }
+}
+
+impl From<&keyward_model::RemoteKeys> for RemoteKeys {
+    fn from(remote: &keyward_model::RemoteKeys) -> Self {
+        Self { url: remote.url.to_string(), refresh_s: remote.refresh_s, keep_s: remote.keep_s }
     }
 }
 
@@ -313,6 +363,7 @@ impl From<&JwtSettings> for crate::JwtSettings {
             claims_to_headers: settings.claims_to_headers.iter().map(ClaimHeader::from).collect(),
             token: (&settings.token).into(),
             forward: settings.forward,
+            remote: settings.remote.as_ref().map(RemoteKeys::from),
         }
     }
 }

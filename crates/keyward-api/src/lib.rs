@@ -39,8 +39,8 @@ mod world;
 
 pub use accounts::Account;
 pub use answers::{
-    Answer, Applied, Credential, Deleted, JwtSettings, List, Mention, Minted, Revealed, Revoked, Stored,
-    Warning,
+    Answer, Applied, Credential, Deleted, JwtSettings, KeySetHealth, List, Mention, Minted, Revealed,
+    Revoked, Stored, Warning,
 };
 pub use apis::{Api, Parameter, ParameterTarget, Signature, StageBinding};
 pub use applications::Application;
@@ -54,7 +54,7 @@ pub use explain::{Explanation, NearMiss, Permitted, WhoCan};
 pub use gateways::{Gateway, Limits};
 pub use grants::{FirstGrant, Grant, GrantBatch, GrantBatchSpec, GrantTerms, Grantee, GrantsGiven};
 pub use groups::{Group, Member};
-pub use jwt::{ClaimHeader, IdentityClaim, Jwt, Token};
+pub use jwt::{ClaimHeader, IdentityClaim, Jwt, RemoteKeys, Token};
 pub use nodes::{Cluster, LaggingNode, Node, NodeName};
 pub use noun::Described;
 pub use openapi::{SESSION_COOKIE, openapi};

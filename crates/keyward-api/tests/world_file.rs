@@ -417,7 +417,6 @@ fn what_comes_with_later_versions_is_refused_by_name() {
         ),
         ("apis: [{name: a, kind: model, admits: [jwt]}]", "apis[0].kind", "`model`"),
         ("apis: [{name: a, admits: [jwt], agent: {}}]", "apis[0].agent", "`agent`"),
-        ("consumers: [{name: a, jwt: {symmetric: true, remote: {}}}]", "consumers[0].jwt.remote", "`remote`"),
         (
             "grants: [{to: {group: a}, api: a, operations: [{tool: x, path: /}]}]",
             "grants[0].operations[0].tool",

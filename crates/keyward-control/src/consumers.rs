@@ -213,6 +213,10 @@ impl Object for ConsumerObject {
         let rows = gather.reads.credentials_of(&[caller.id]).await?;
         let spec = consumer_spec(&gather.existing, caller, rows.iter().map(|row| &row.object));
         let reveal = gather.existing.accounts.get(&caller.account).is_some_and(|account| account.reveal);
+        let mut credentials: Vec<_> = rows.iter().map(|row| credential_view(row, reveal)).collect();
+        for view in &mut credentials {
+            gather.key_set(view).await?;
+        }
         Ok(ConsumerView {
             id: caller.id,
             account: caller.account,
@@ -220,7 +224,7 @@ impl Object for ConsumerObject {
             created: found.created,
             changed: found.changed,
             spec: spec.ok_or_else(|| incomplete(Noun::Consumer, &caller.name))?,
-            credentials: rows.iter().map(|row| credential_view(row, reveal)).collect(),
+            credentials,
         })
     }
 

@@ -90,6 +90,7 @@ impl Control {
             store_id: store.id(),
             own_listeners: RwLock::new(options.own_listeners),
             standing: Standing::new(!store.is_shared()),
+            fetched: Arc::default(),
         });
         let mut minter = Minter::new(options.random);
         let node_id = nodes::node_id(&options.data_dir, &mut minter, shared.now())?;
@@ -328,6 +329,10 @@ impl Control {
 
     pub(crate) fn store(&self) -> &Store {
         &self.inner.store
+    }
+
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.inner.shared.clock)
     }
 
     pub(crate) fn now(&self) -> keyward_model::Timestamp {

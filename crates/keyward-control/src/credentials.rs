@@ -14,7 +14,8 @@ use crate::object::{self, NO_WARNINGS, Object};
 use crate::plan::{Step, check_app_secret, check_opaque, describe_credential, is_weak};
 use crate::views::credential_view;
 use crate::{
-    Actor, Control, ControlError, Created, Deleted, ErrorKind, Minted, ObjectRef, Problem, Warning, Written,
+    Actor, Control, ControlError, Created, Deleted, ErrorKind, KeySetHealth, Minted, ObjectRef, Problem,
+    Warning, Written,
 };
 
 /// A credential without its value, as the admin plane shows it.
@@ -38,6 +39,8 @@ pub struct CredentialView {
     pub identity_claim: Option<IdentityClaim>,
     /// Of a JWT: how tokens are read.
     pub jwt: Option<JwtSettings>,
+    /// Of a JWT whose key set is fetched: how that is.
+    pub key_set: Option<KeySetHealth>,
     /// A disabled credential proves nothing.
     pub enabled: bool,
     /// First moment in which it no longer holds; absent: for ever.
@@ -376,7 +379,9 @@ async fn view(
     let account = found.object.account;
     gather.account(account).await?;
     let reveal = gather.existing.accounts.get(&account).is_some_and(|account| account.reveal);
-    Ok(credential_view(found, reveal))
+    let mut view = credential_view(found, reveal);
+    gather.key_set(&mut view).await?;
+    Ok(view)
 }
 
 /// Shows it as it is now, within the write.
@@ -439,6 +444,11 @@ pub(crate) async fn new_value(
                 is_default: row.is_default,
             };
             (proof, secret)
+        }
+        "jwt" if row.jwt.as_ref().is_some_and(|jwt| jwt.remote.is_some()) => {
+            let text =
+                "the key set is fetched: change it where it is published, or give the consumer another";
+            return Err(ControlError::new(ErrorKind::Conflict, "key_set_remote", text));
         }
         "jwt" => {
             let (text, jwks) = match given {

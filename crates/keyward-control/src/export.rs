@@ -147,6 +147,7 @@ async fn write_public_keys(
     // What does not open was told when it was loaded; described without keys, it stays what it is.
     let opened = gather.reads.open(&row.object).map(|record| record.credential.proof);
     if let Ok(Proof::Jwt(binding)) = opened
+        && binding.settings.remote.is_none()
         && !binding.jwks.holds_secrets()
     {
         jwt.keys = JwtKeySource::Given(binding.jwks);

@@ -6,12 +6,12 @@ use keyward_model::{
     Account, AccountId, Api, ApiId, CallerId, CallerKind, GatewayId, Grant, GrantSpec, Grantee, GranteeSpec,
     Group, GroupId, JwtSpec, Name, Plaintext, RoleIn, ServiceId, Timestamp, World,
 };
-use keyward_store::{CredentialRow, GrantsOf, ListPage, Reads, StoreError, Stored, Within};
+use keyward_store::{CredentialRow, GrantsOf, KeySetState, ListPage, Reads, StoreError, Stored, Within};
 
-use crate::Actor;
 use crate::actor::Seen;
 use crate::plan::{Existing, Known};
 use crate::views::grant_spec;
+use crate::{Actor, CredentialView, KeySetHealth};
 
 /// Gathers objects into an [`Existing`]. What was gathered is not read again.
 pub(crate) struct Gather<'r> {
@@ -67,6 +67,15 @@ impl<'r> Gather<'r> {
             Seen::Everything => Within::All,
             Seen::Only(accounts) => Within::Accounts(accounts.clone()),
         }
+    }
+
+    /// Says how a fetched key set is.
+    pub(crate) async fn key_set(&mut self, view: &mut CredentialView) -> Result<(), StoreError> {
+        let Some(remote) = view.jwt.as_ref().and_then(|jwt| jwt.remote.as_ref()) else { return Ok(()) };
+        let KeySetState { fetched, failed } = self.reads.key_set_state(&remote.url).await?;
+        let healthy = fetched.is_some() && failed.is_none();
+        view.key_set = Some(KeySetHealth { healthy, fetched, failed });
+        Ok(())
     }
 
     pub(crate) async fn account(&mut self, id: AccountId) -> Result<(), StoreError> {

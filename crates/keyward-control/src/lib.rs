@@ -27,6 +27,7 @@ mod gather;
 mod grants;
 mod groups;
 mod job;
+mod key_sets;
 mod leaks;
 mod load;
 mod minter;
@@ -63,6 +64,7 @@ pub use explain::{Ask, AskedCaller, Explained, PermittedCaller, WhoCan};
 pub use gateways::{GatewayView, Gateways};
 pub use grants::{GrantFilter, GrantView, Grants, Revoked};
 pub use groups::{GroupView, Groups};
+pub use key_sets::{KeySetHealth, KeySetKeeper, KeySetOptions};
 pub use keyward_store::AuditRow;
 pub use keyward_store::GrantState;
 pub use minter::{

@@ -92,12 +92,14 @@ pub(crate) async fn snapshot(store: &Store, shared: &Shared) -> Result<FirstSnap
         .await?;
     let revision = shared.revision(revision);
     let loaded = Snapshot::load(revision, shared.digest_key.clone(), rows.into_updates());
+    crate::key_sets::load(store, &shared.fetched).await;
     quarantined.extend(loaded.quarantined.iter().map(ToString::to_string));
     left_out.extend(loaded.quarantined.iter().map(|problem| follow::whole(problem.object).to_string()));
     for what in &quarantined {
         tracing::warn!(what, "left out of the configuration");
     }
-    Ok(FirstSnapshot { snapshot: loaded.snapshot, quarantined, left_out })
+    let snapshot = loaded.snapshot.with_fetched_keys(shared.fetched.clone());
+    Ok(FirstSnapshot { snapshot, quarantined, left_out })
 }
 
 /// Records, put together to what a Snapshot is loaded from.

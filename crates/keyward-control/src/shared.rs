@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::Clock;
 use crate::follow::Standing;
+use crate::key_sets::KeySets;
 
 pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
@@ -15,6 +16,8 @@ pub(crate) struct Shared {
     pub(crate) store_id: Uuid,
     pub(crate) own_listeners: RwLock<Vec<SocketAddr>>,
     pub(crate) standing: Standing,
+    /// The key sets that were fetched, for every Snapshot of this node.
+    pub(crate) fetched: Arc<KeySets>,
 }
 
 impl Shared {

@@ -100,6 +100,7 @@ fn opaque(row: &CredentialRow) -> OpaqueSpec {
 fn jwt_spec(row: &CredentialRow) -> Option<JwtSpec> {
     Some(JwtSpec {
         keys: match row.origin {
+            _ if row.jwt.as_ref().is_some_and(|jwt| jwt.remote.is_some()) => JwtKeySource::Remote,
             Origin::Generated => JwtKeySource::Symmetric,
             Origin::Custom | Origin::Reference => JwtKeySource::Kept,
         },
@@ -167,6 +168,7 @@ pub(crate) fn credential_view(found: &Stored<CredentialRow>, reveal: bool) -> Cr
         hint: row.hint.clone(),
         identity_claim: row.identity_claim.clone(),
         jwt: row.jwt.clone(),
+        key_set: None,
         enabled: row.enabled,
         valid_until: row.valid_until,
         origin: row.origin,

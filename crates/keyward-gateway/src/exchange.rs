@@ -35,6 +35,8 @@ pub struct Exchange {
     pub(crate) digest: Option<Box<RunningDigest>>,
     /// What the shared replay memory was asked.
     pub(crate) asked: Option<Box<Asked>>,
+    /// It has waited for a key set.
+    pub(crate) has_nudged: bool,
     /// Its body is held only up to the size above which the API would have to let it stream.
     pub(crate) is_held_for_digest: bool,
 }
@@ -60,6 +62,7 @@ impl Exchange {
             ended_ms: Cell::new(None),
             digest: None,
             asked: None,
+            has_nudged: false,
             is_held_for_digest: false,
         }
     }

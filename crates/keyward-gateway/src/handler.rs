@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use keyward_access::jwt::KeySetNudge;
 use keyward_access::{AlwaysFresh, Body, Freshness, Snapshot};
 use keyward_http::{
     BodyVerdict, Counters, Handler, Head, Limits, Outcome, Peer, Refused, Response, ResponseHead, Step,
@@ -42,6 +43,8 @@ pub struct Gateway {
     pub metrics: Metrics,
     /// What was used, and how many calls there were.
     pub usage: Usage,
+    /// Who fetches key sets; `None`: nobody.
+    pub key_sets: Option<Arc<dyn KeySetNudge>>,
     /// How long ago the Snapshot was last known to be the newest.
     pub freshness: Arc<dyn Freshness>,
     /// How long a stream goes on after its grant has ended.
@@ -73,6 +76,7 @@ impl Gateway {
             log: None,
             metrics: Metrics::default(),
             usage: Usage::default(),
+            key_sets: None,
             freshness: Arc::new(AlwaysFresh),
             stream_grace: Duration::from_secs(30),
             retired: Retired::start()?,
@@ -106,6 +110,7 @@ impl Gateway {
             replay: Arc::clone(&self.replay),
             shared_replay: self.shared_replay.clone(),
             shared_tally: Arc::clone(&self.shared_tally),
+            key_sets: self.key_sets.clone(),
             freshness: Arc::clone(&self.freshness),
             stream_grace: self.stream_grace,
             latest: RefCell::new(latest),
@@ -142,6 +147,7 @@ pub struct GatewayHandler {
     replay: Arc<ReplayMemory>,
     shared_replay: Option<Arc<dyn SharedReplay>>,
     shared_tally: Arc<ReplayTally>,
+    key_sets: Option<Arc<dyn KeySetNudge>>,
     freshness: Arc<dyn Freshness>,
     stream_grace: Duration,
     latest: RefCell<Latest>,
@@ -262,6 +268,7 @@ impl GatewayHandler {
             replay,
             shared_replay: self.shared_replay.as_deref(),
             shared_tally: &self.shared_tally,
+            key_sets: self.key_sets.as_deref(),
             freshness: &*self.freshness,
             origin,
             head,

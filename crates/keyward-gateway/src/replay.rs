@@ -27,7 +27,7 @@ use siphasher::sip::SipHasher13;
 use crate::Clock;
 use crate::clock::ClockWatch;
 use journal::{Journal, Moment, Record, Recovered};
-pub(crate) use shared::{Asked, ask};
+pub(crate) use shared::{Asked, ask, until_dropped};
 pub use shared::{SharedAnswer, SharedReplay, SharedReply};
 use stripe::{Counts, Insertion, Lifetime, Seconds, Stripe, locked};
 

@@ -6,13 +6,14 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use keyward_access::jwt::KeySetNudge;
 use keyward_access::signature::HINT_NONCE_REPLAYED;
 use keyward_access::{
     Authentication, Body, BodyNeed, Denial, Dialect, Field, Freshness, NonceUse, OTHER_STORE, Permit,
     RequestHead, Snapshot, Target, Verified, authenticate_remembering, authorize, diagnose, resolve,
 };
 use keyward_http::{BodyLength, Forward, Head, Refused, Response, Step, Word};
-use keyward_model::{DenyReason, GatewayId, SignatureScheme, Stage, Timestamp};
+use keyward_model::{DenyReason, GatewayId, KeySetUrl, SignatureScheme, Stage, Timestamp};
 use smallvec::SmallVec;
 
 use crate::core::Core;
@@ -46,6 +47,7 @@ pub(crate) struct Decision<'d> {
     /// The one of several nodes.
     pub(crate) shared_replay: Option<&'d dyn SharedReplay>,
     pub(crate) shared_tally: &'d ReplayTally,
+    pub(crate) key_sets: Option<&'d dyn KeySetNudge>,
     pub(crate) freshness: &'d dyn Freshness,
     pub(crate) origin: &'d Origin<'d>,
     pub(crate) head: &'d Head<'d>,
@@ -100,7 +102,18 @@ impl Decision<'_> {
         api: &PublishedApi,
         out: &mut Vec<u8>,
     ) -> Result<Step, Denial> {
-        let authentication = match self.authenticate(core, target, view, body)? {
+        let judged = match self.authenticate(core, target, view, body) {
+            Err(Denial { key_set: Some(url), .. }) if !exchange.has_nudged => {
+                exchange.has_nudged = true;
+                match self.wait_for_keys(&url) {
+                    Some(word) => return Ok(Step::Pause(word)),
+                    // It was fetched just now, perhaps after it was looked at here.
+                    None => self.authenticate(core, target, view, body)?,
+                }
+            }
+            judged => judged?,
+        };
+        let authentication = match judged {
             Authentication::NeedsBody(need) => match self.hold(core, exchange, target, &need) {
                 Some(step) => return Ok(step),
                 None => self.authenticate(core, target, view, Body::Streamed)?,
@@ -140,6 +153,12 @@ impl Decision<'_> {
             }
             denial
         })
+    }
+
+    /// Where a fetched key set might know more if it were fetched now, the request waits for that, once.
+    fn wait_for_keys(&self, url: &KeySetUrl) -> Option<Word> {
+        let (done, word) = replay::until_dropped();
+        self.key_sets?.nudge(url, done).then_some(word)
     }
 
     /// What of a body the verdict needs is held back. `None`: it streams, and its end is withheld.

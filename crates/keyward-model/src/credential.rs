@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::{
     AppKey, CallerId, CredentialDigest, CredentialId, HeaderName, JwkSet, Name, ParseError, Plaintext,
-    Timestamp,
+    RemoteKeys, Timestamp,
 };
 
 /// Stored proof material of a caller.
@@ -147,7 +147,7 @@ pub enum KeySource {
 /// How a consumer's tokens are verified, and how one is told to be this consumer's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JwtBinding {
-    /// The keys.
+    /// The keys; none where they are fetched ([`JwtSettings::remote`]).
     pub jwks: JwkSet,
     /// What everything else follows.
     pub settings: JwtSettings,
@@ -181,6 +181,8 @@ pub struct JwtSettings {
     pub token: TokenPlace,
     /// Is the token forwarded to the service?
     pub forward: bool,
+    /// Where the keys are fetched from; absent: they are stored.
+    pub remote: Option<RemoteKeys>,
 }
 
 impl Default for JwtSettings {
@@ -193,6 +195,7 @@ impl Default for JwtSettings {
             claims_to_headers: Vec::new(),
             token: TokenPlace::default(),
             forward: false,
+            remote: None,
         }
     }
 }
@@ -299,6 +302,8 @@ pub enum JwtKeySource {
     Symmetric,
     /// This key set (RFC 7517), checked. What it was written as is not kept: it may hold private keys.
     Given(JwkSet),
+    /// It is fetched from the address in [`JwtSettings::remote`].
+    Remote,
     /// Keep the stored one: the description leaves secret values out.
     Kept,
 }

@@ -26,6 +26,8 @@ pub struct JwkSet {
 impl JwkSet {
     /// Longest key set, in bytes of JSON.
     pub const LENGTH_MAX: usize = 65_536;
+    /// Longest key set that is fetched, in bytes of JSON: certificates make them long.
+    pub const FETCHED_LENGTH_MAX: usize = 262_144;
     /// Most keys in one set.
     pub const KEYS_MAX: usize = 64;
     /// Longest `kid`, in bytes.
@@ -40,9 +42,26 @@ impl JwkSet {
     /// # Errors
     /// Says which key is wrong, why, and what is allowed; never what a key holds.
     pub fn parse(json: &str) -> Result<Self, ParseError> {
-        let keys = read::keys(json)?;
+        let keys = read::keys(json, Self::LENGTH_MAX)?;
         reject_ambiguous(&keys)?;
         Ok(Self { keys })
+    }
+
+    /// Reads a key set that was fetched: as [`JwkSet::parse`], but for its length, and public keys alone: what anyone
+    /// can fetch must not be enough to make tokens.
+    ///
+    /// # Errors
+    /// As [`JwkSet::parse`].
+    pub fn parse_fetched(json: &str) -> Result<Self, ParseError> {
+        let keys = read::keys(json, Self::FETCHED_LENGTH_MAX)?;
+        reject_ambiguous(&keys)?;
+        let set = Self { keys };
+        if set.holds_secrets() {
+            return Err(ParseError::new(
+                "it holds a symmetric key, which nobody may fetch: publish public keys",
+            ));
+        }
+        Ok(set)
     }
 
     /// A key set of one HS256 key, and its JSON to hand to its owner. `key` comes from a random source, 32 bytes or more.

@@ -131,9 +131,9 @@ reasons! {
     /// A limit is exceeded.
     LimitExceeded = "limit_exceeded", 429,
         "Wait as long as `Retry-After` says.";
-    /// A secret that is referred to cannot be had now.
+    /// A secret or key set that is referred to cannot be had now.
     SecretUnresolvable = "secret_unresolvable", 503,
-        "The owner must look at the secret.";
+        "The owner must look at the secret, or at where the key set is fetched from.";
     /// This node's configuration is older than the request or the API allows.
     SnapshotStale = "snapshot_stale", 503,
         "Try again, or ask another node.";

@@ -93,7 +93,7 @@ impl std::str::FromStr for EndpointUrl {
 }
 
 /// Splits `HOST[:PORT]`, where an IPv6 host stands in brackets.
-fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
+pub(crate) fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
     if authority.starts_with('[') {
         let end = authority.find(']')? + 1;
         let (host, rest) = authority.split_at(end);

@@ -36,6 +36,7 @@ pub use rows::answers::GivenAnswer;
 pub use rows::callers::CallerFilter;
 pub use rows::credentials::CredentialRow;
 pub use rows::grants::{GrantState, GrantsOf};
+pub use rows::key_sets::{FetchedDocument, KeySetFailure, KeySetState};
 pub use rows::nodes::{NodeRow, NodeState};
 pub use rows::sessions::{Bootstrap, Session};
 pub use rows::usage::UsageOf;

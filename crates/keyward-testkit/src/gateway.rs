@@ -64,6 +64,8 @@ pub struct Setup {
     pub store: Option<(String, PathBuf)>,
     /// The Redis in which nodes share their replay memory, and how long a request waits for it.
     pub replay_redis: Option<(String, Duration)>,
+    /// Hosts that key sets may be fetched from although they are on loopback.
+    pub allow_egress: Vec<String>,
     /// How often what was used is written down; absent: as by default.
     pub usage_every: Option<Duration>,
 }
@@ -328,6 +330,8 @@ async fn open(
     if let Some((url, budget)) = setup.replay_redis.clone() {
         options.replay_redis = Some(RedisOptions { url, budget });
     }
+    options.key_sets.allow_egress.clone_from(&setup.allow_egress);
+    options.key_sets.look_every = Duration::from_millis(20);
     if let Some(every) = setup.usage_every {
         options.usage_every = every;
     }

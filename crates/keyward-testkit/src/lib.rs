@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod fixture;
 pub mod gateway;
 pub mod judge;
+pub mod key_server;
 pub mod operate;
 pub mod operators;
 pub mod oracle;

@@ -147,7 +147,6 @@ fn what_is_refused_by_name_is_on_the_page_and_is_refused() {
         &format!("{api}, operations: [{{model: x, path: /}}]}}]"),
         &format!("{api}, operations: [{{tool: x, path: /}}]}}]"),
         &format!("{api}, operations: [{{skill: x, path: /}}]}}]"),
-        "consumers: [{name: a, jwt: {remote: {}}}]",
     ] {
         let problems = parse(&format!("version: 1\n{wrong}\n")).expect_err(wrong);
         assert!(

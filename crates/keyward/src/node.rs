@@ -12,8 +12,8 @@ use keyward_access::Freshness;
 use keyward_admin::{Admin, AdminOptions, AdminServer, AdminToken};
 use keyward_api::{FieldProblem, WorldFile};
 use keyward_control::{
-    Actor, ApplyOptions, Control, ControlError, ControlOptions, Minter, NodeInfo, Random, SystemRandom,
-    UsageKeeper,
+    Actor, ApplyOptions, Control, ControlError, ControlOptions, KeySetKeeper, KeySetOptions, Minter,
+    NodeInfo, Random, SystemRandom, UsageKeeper,
 };
 use keyward_gateway::{
     AccessLog, Clock, Gateway, History, ReplayMemory, ReplayOptions, SystemClock, transport_limits,
@@ -68,6 +68,8 @@ pub struct NodeOptions {
     pub stream_grace: Duration,
     /// How fresh the Snapshot is; absent: as the store says.
     pub freshness: Option<Arc<dyn Freshness>>,
+    /// How key sets are fetched.
+    pub key_sets: KeySetOptions,
     /// How often what was used is written down.
     pub usage_every: Duration,
 }
@@ -119,6 +121,7 @@ impl NodeOptions {
             replay_redis: None,
             stream_grace: STREAM_GRACE,
             freshness: None,
+            key_sets: KeySetOptions::default(),
             usage_every: USAGE_EVERY,
         }
     }
@@ -206,6 +209,7 @@ pub struct Node {
     serving: Arc<AtomicBool>,
     following: Following,
     usage: UsageKeeper,
+    key_sets: KeySetKeeper,
 }
 
 impl Node {
@@ -252,7 +256,11 @@ impl Node {
         for file in &options.apply {
             apply(&control, file, options.environment).await?;
         }
-        let gateway = open_gateway(options, data, used, &control).await?;
+        let mut gateway = open_gateway(options, data, used, &control).await?;
+        let key_sets = KeySetKeeper::start(control.clone(), options.key_sets.clone()).map_err(|what| {
+            NodeError::System { what: "key sets cannot be fetched", source: io::Error::other(what) }
+        })?;
+        gateway.key_sets = Some(key_sets.nudge());
         let server = serve(options, &gateway)?;
         control.add_own_listeners(server.local_addrs());
         let serving = Arc::new(AtomicBool::new(true));
@@ -295,6 +303,7 @@ impl Node {
             serving,
             following,
             usage,
+            key_sets,
         })
     }
 
@@ -351,6 +360,7 @@ impl Node {
         self.server.shutdown(grace).await;
         drop(self.following);
         self.usage.stop().await;
+        self.key_sets.stop().await;
         self.admin.shutdown(ADMIN_GRACE).await;
         if let Err(error) = self.gateway.replay.close() {
             tracing::error!(%error, "the replay memory could not be written; APIs that require a nonce will refuse old timestamps");

@@ -1,10 +1,12 @@
 //! Tokens: whose they say to be, and whether they are.
 
+use std::sync::Arc;
+
 use keyward_model::DenyReason;
 
 use super::collect::Slot;
 use super::{Call, verified};
-use crate::jwt::{self, Unverified};
+use crate::jwt::{self, Unverified, VerifyingKeys};
 use crate::snapshot::JwtEntry;
 use crate::{CallerEntry, CredentialEntry, Denial, Verified};
 
@@ -73,13 +75,16 @@ fn judge_token<'a>(
     let here =
         |(_, _, jwt): &Candidate<'a>| slot.token_at(&jwt.settings.token) == Some(token.text().as_bytes());
     for (caller, credential, jwt) in candidates(call, token).filter(here).take(CANDIDATES_MAX) {
-        match jwt::verify(token, &jwt.keys, &jwt.settings, call.now) {
+        let verified_by = keys_of(call, jwt).ok_or_else(|| Denial::new(DenyReason::SecretUnresolvable));
+        let outcome = verified_by
+            .and_then(|keys| jwt::verify(token, &keys, &jwt.settings, call.now).map(|claims| (claims, keys)));
+        match outcome {
             Ok(_) if found.as_ref().is_some_and(|other| other.caller.id != caller.id) => {
                 return Err(call.refuse_plainly(DenyReason::CredentialAmbiguous));
             }
-            Ok(claims) => {
+            Ok((claims, keys)) => {
                 if let Some(tokens) = call.tokens {
-                    tokens.remember(token, &jwt.keys);
+                    tokens.remember(token, &keys);
                 }
                 found = Some(Verified {
                     claims: claims.headers,
@@ -89,12 +94,30 @@ fn judge_token<'a>(
                 });
             }
             Err(denial) if refused.as_ref().is_none_or(|before| before.reason < denial.reason) => {
-                refused = Some(denial);
+                refused = Some(outdated(denial, jwt));
             }
             Err(_) => {}
         }
     }
     found.ok_or_else(|| call.place(refused.unwrap_or_else(|| jwt::refuse_unknown(token))))
+}
+
+/// The keys to verify by: the consumer's own, or those that were fetched, as long as they are to be believed.
+fn keys_of(call: &Call<'_, '_>, jwt: &JwtEntry) -> Option<Arc<VerifyingKeys>> {
+    if let Some(own) = &jwt.keys {
+        return Some(Arc::clone(own));
+    }
+    let remote = jwt.settings.remote.as_ref()?;
+    let set = call.snapshot.fetched_keys().get(&remote.url)?;
+    let age_ms = call.now.as_millis().saturating_sub(set.at.as_millis());
+    (age_ms <= i64::from(remote.keep_s).saturating_mul(1000)).then_some(set.keys)
+}
+
+/// Says of which fetched set a newer one might know more.
+fn outdated(denial: Denial, jwt: &JwtEntry) -> Denial {
+    let might = matches!(denial.reason, DenyReason::SecretUnresolvable | DenyReason::CredentialUnknown);
+    let remote = jwt.settings.remote.as_ref().filter(|_| might);
+    Denial { key_set: remote.map(|remote| Box::new(remote.url.clone())), ..denial }
 }
 
 /// The consumers that the token's claims name: of the API's account, and of others if they were granted on the API.

@@ -19,6 +19,7 @@
 //! refusal after the signature held carries a hint: whoever gets it has the key.
 
 mod claims;
+mod fetched;
 mod headers;
 mod keys;
 mod memory;
@@ -29,6 +30,7 @@ mod tests;
 
 use keyward_model::{HeaderName, JwtSettings, Timestamp};
 
+pub use fetched::{FetchedKeys, FetchedSet, KeySetNudge, NothingFetched};
 pub use keys::VerifyingKeys;
 pub use memory::TokenMemory;
 pub use unverified::{Unverified, looks_like_token};

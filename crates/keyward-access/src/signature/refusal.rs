@@ -24,7 +24,7 @@ const HINT_TENCENT: &str = "sign header lines, method, Accept, Content-Type, Con
 fn refusal(
     family: Family,
     reason: DenyReason,
-    message: impl Into<String>,
+    message: impl Into<Box<str>>,
     hint: impl Into<Cow<'static, str>>,
 ) -> Denial {
     Denial {
@@ -38,7 +38,7 @@ fn refusal(
 /// What was presented cannot be read.
 pub(super) fn malformed(
     family: Family,
-    message: impl Into<String>,
+    message: impl Into<Box<str>>,
     hint: impl Into<Cow<'static, str>>,
 ) -> Denial {
     refusal(family, DenyReason::CredentialMalformed, message, hint)

@@ -158,7 +158,8 @@ pub(crate) struct KeyPairEntry {
 
 /// What verifies a consumer's tokens.
 pub(crate) struct JwtEntry {
-    pub(crate) keys: Arc<VerifyingKeys>,
+    /// Absent: they are fetched from where the settings say.
+    pub(crate) keys: Option<Arc<VerifyingKeys>>,
     pub(crate) settings: JwtSettings,
     pub(crate) identity: IdentityClaim,
 }

@@ -216,7 +216,7 @@ fn a_signature_opens_the_door_and_an_unknown_app_key_looks_like_a_wrong_one() {
     let unknown = refused(get("/orders").signed("nobody-k", "another-secret-0123"));
     assert_eq!((wrong.reason, unknown.reason), (ProofMismatch, CredentialUnknown));
     assert_eq!((wrong.dialect, unknown.dialect), (Dialect::Alibaba, Dialect::Alibaba));
-    assert_eq!(wrong.message.unwrap().replace("shop-key", "nobody-k"), unknown.message.unwrap());
+    assert_eq!(wrong.message.unwrap().replace("shop-key", "nobody-k"), *unknown.message.unwrap());
     assert_eq!((wrong.caller, unknown.caller, wrong.target.is_some()), (None, None, true));
     assert_eq!(get("/orders").signed("SHOP-KEY", SECRET).refused(&world), CredentialUnknown);
     assert_eq!(get("/orders").header("X-Ca-Key", "shop-key").refused(&world), CredentialMalformed);

@@ -79,7 +79,7 @@ fn a_mismatch_shows_the_servers_text() {
     assert_eq!(denial.reason, DenyReason::ProofMismatch);
     assert_eq!(denial.dialect, Dialect::Alibaba);
     assert_eq!(
-        denial.message.unwrap(),
+        denial.message.as_deref().unwrap(),
         format!(
             "Invalid Signature, Server StringToSign:`GET#application/json####X-Ca-Key:{APP_KEY}#X-Ca-Nonce:{NONCE}\
              #X-Ca-Timestamp:{}#/a?k=w&x=中`",

@@ -335,7 +335,14 @@ impl Planner<'_> {
         let claim_stored = known.and_then(|known| known.row.identity_claim.as_ref());
         let (identity_claim, claim_minted) =
             self.identity(spec.identity_claim.as_ref(), claim_stored, &want.place)?;
+        let stored = stored.filter(|(binding, _)| binding.settings.remote.is_none());
+        let was_remote =
+            known.is_some_and(|known| known.row.jwt.as_ref().is_some_and(|jwt| jwt.remote.is_some()));
         let (jwks, origin, sealing, value) = match (&spec.keys, stored) {
+            (JwtKeySource::Remote, _) => {
+                let sealing = if was_remote { Sealing::Keep } else { Sealing::DigestOnly };
+                (JwkSet::default(), Origin::Reference, sealing, None)
+            }
             (JwtKeySource::Given(set), Some((binding, origin))) if *set == binding.jwks => {
                 (binding.jwks.clone(), origin, Sealing::Keep, None)
             }
@@ -349,10 +356,11 @@ impl Planner<'_> {
             }
             (JwtKeySource::Symmetric, _) => self.new_key_set()?,
             (JwtKeySource::Kept, None) => {
-                if known.is_some() {
+                if known.is_some() && !was_remote {
                     self.unreadable(&want.place, "jwks");
                 } else {
-                    let text = "there is no stored key set to keep: give `jwks`, or `symmetric: true`";
+                    let text =
+                        "there is no stored key set to keep: give `jwks`, `remote`, or `symmetric: true`";
                     self.invalid("secret_missing", within(&want.place, "jwks"), text);
                 }
                 return None;

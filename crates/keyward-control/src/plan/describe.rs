@@ -114,6 +114,7 @@ fn describe_proof(credential: &Credential) -> Value {
             json!({
                 "identity_claim": {"name": claim.name, "value": claim.value},
                 "keys": binding.jwks.keys().len(),
+                "remote": binding.settings.remote.as_ref().map(|remote| remote.url.as_str()),
                 "issuer": binding.settings.issuer,
                 "audiences": binding.settings.audiences,
                 "clock_skew_s": binding.settings.clock_skew_s,

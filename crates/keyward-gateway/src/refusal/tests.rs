@@ -97,7 +97,7 @@ fn unknown_and_mismatch_have_one_face() {
 fn the_vendors_message_goes_out_as_it_is() {
     let text = "Invalid Signature, Server StringToSign:`GET#*/*###Mon#x-ca-key:203753385#/orders?a=1`";
     let mut denial = denial(Dialect::Alibaba, DenyReason::ProofMismatch);
-    denial.message = Some(text.replace('#', "\n"));
+    denial.message = Some(text.replace('#', "\n").into());
     let response = of_denial(&denial, &request_id(), &Context::default());
     assert_eq!(field(&response, "x-ca-error-message"), [text]);
     denial.hint = Some("`Accept` was added on the way".into());
@@ -110,7 +110,7 @@ fn the_vendors_message_goes_out_as_it_is() {
 #[test]
 fn no_message_ends_its_field_or_outgrows_it() {
     let mut denial = denial(Dialect::Alibaba, DenyReason::ProofMismatch);
-    denial.message = Some(format!("a\r\nX-Evil: 1\u{0}{}", "订".repeat(5_000)));
+    denial.message = Some(format!("a\r\nX-Evil: 1\u{0}{}", "订".repeat(5_000)).into());
     denial.hint = Some("x\ny".repeat(5_000).into());
     let response = of_denial(&denial, &request_id(), &Context::default());
     let message = &field(&response, "x-ca-error-message")[0];

@@ -83,6 +83,12 @@ pub(crate) fn ask(memory: &dyn SharedReplay, nonce: &NonceUse, now: Timestamp) -
     (Asked { nonce: nonce.clone(), slot: Arc::clone(&slot) }, Box::pin(Awaited(slot)))
 }
 
+/// What a request waits for until this is dropped.
+pub(crate) fn until_dropped() -> (Box<dyn Send>, Word) {
+    let slot = Arc::new(Slot::default());
+    (Box::new(SharedReply(Arc::clone(&slot))), Box::pin(Awaited(slot)))
+}
+
 impl Asked {
     /// What was answered about this nonce: no answer, or one about another nonce, says nothing.
     pub(crate) fn answer_about(&self, nonce: &NonceUse) -> SharedAnswer {

@@ -13,13 +13,9 @@ use crate::{JsonObject, JsonValue, ParseError};
 const MEMBERS_MAX: usize = 64;
 
 /// The keys of the set, each sound in itself.
-pub(super) fn keys(json: &str) -> Result<Vec<Jwk>, ParseError> {
-    if json.len() > JwkSet::LENGTH_MAX {
-        return error(format!(
-            "the key set has {} bytes: it may have {} at most",
-            json.len(),
-            JwkSet::LENGTH_MAX
-        ));
+pub(super) fn keys(json: &str, length_max: usize) -> Result<Vec<Jwk>, ParseError> {
+    if json.len() > length_max {
+        return error(format!("the key set has {} bytes: it may have {} at most", json.len(), length_max));
     }
     let set = JsonObject::parse(json, MEMBERS_MAX)
         .map_err(|fault| ParseError::new(format!("the key set {fault}; write it as {{\"keys\":[…]}}")))?;

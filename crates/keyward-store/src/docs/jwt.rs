@@ -1,6 +1,6 @@
 //! How a consumer's tokens are read.
 
-use keyward_model::{ClaimToHeader, JwtSettings, TokenPlace};
+use keyward_model::{ClaimToHeader, JwtSettings, RemoteKeys, TokenPlace};
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize)]
@@ -15,6 +15,15 @@ struct Doc {
     token_name: String,
     token_prefix: String,
     forward: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    remote: Option<Remote>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Remote {
+    url: String,
+    refresh_s: u32,
+    keep_s: u32,
 }
 
 pub(crate) fn write(settings: &JwtSettings) -> String {
@@ -37,6 +46,11 @@ pub(crate) fn write(settings: &JwtSettings) -> String {
         token_name: token_name.to_owned(),
         token_prefix: token_prefix.to_string(),
         forward: settings.forward,
+        remote: settings.remote.as_ref().map(|remote| Remote {
+            url: remote.url.to_string(),
+            refresh_s: remote.refresh_s,
+            keep_s: remote.keep_s,
+        }),
     })
 }
 
@@ -54,6 +68,12 @@ pub(crate) fn read(text: &str) -> Result<JwtSettings, String> {
         .into_iter()
         .map(|(claim, header)| Ok(ClaimToHeader { claim: claim.into(), header: super::parse(&header)? }))
         .collect::<Result<_, String>>()?;
+    let remote = match doc.remote {
+        Some(Remote { url, refresh_s, keep_s }) => {
+            Some(RemoteKeys { url: super::parse(&url)?, refresh_s, keep_s })
+        }
+        None => None,
+    };
     Ok(JwtSettings {
         issuer: doc.issuer.map(Into::into),
         audiences: doc.audiences.into_iter().map(Into::into).collect(),
@@ -62,5 +82,6 @@ pub(crate) fn read(text: &str) -> Result<JwtSettings, String> {
         claims_to_headers,
         token,
         forward: doc.forward,
+        remote,
     })
 }

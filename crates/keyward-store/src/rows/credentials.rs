@@ -2,7 +2,7 @@
 
 use keyward_model::{
     AccountId, AppKey, CallerId, Credential, CredentialDigest, CredentialId, Grantee, IdentityClaim, JwkSet,
-    JwtBinding, JwtSettings, Origin, Plaintext, Proof, SignatureScheme, Timestamp,
+    JwtBinding, JwtSettings, Origin, Plaintext, Proof, RemoteKeys, SignatureScheme, Timestamp,
 };
 
 use super::{read_all, read_list, stored};
@@ -137,10 +137,17 @@ impl CredentialRow {
             "app_code" => Proof::AppCode { digest: self.digest.ok_or_else(|| missing("digest"))? },
             "api_key" => Proof::ApiKey { digest: self.digest.ok_or_else(|| missing("digest"))? },
             _ => {
-                let jwks = self.value(sealer)?.ok_or_else(|| missing("key set"))?;
+                let settings = self.jwt.clone().ok_or_else(|| missing("settings"))?;
+                let jwks = match settings.remote {
+                    Some(_) => JwkSet::default(),
+                    None => {
+                        let jwks = self.value(sealer)?.ok_or_else(|| missing("key set"))?;
+                        JwkSet::parse(jwks.expose_secret()).map_err(|error| error.to_string())?
+                    }
+                };
                 Proof::Jwt(Box::new(JwtBinding {
-                    jwks: JwkSet::parse(jwks.expose_secret()).map_err(|error| error.to_string())?,
-                    settings: self.jwt.clone().ok_or_else(|| missing("settings"))?,
+                    jwks,
+                    settings,
                     identity_claim: self.identity_claim.clone().ok_or_else(|| missing("identity claim"))?,
                 }))
             }
@@ -272,12 +279,20 @@ struct ProofColumns<'p> {
     digest: Option<CredentialDigest>,
     claim: Option<&'p IdentityClaim>,
     doc: Option<String>,
+    remote: Option<&'p RemoteKeys>,
 }
 
 impl<'p> ProofColumns<'p> {
     fn of(proof: &'p Proof) -> Self {
-        let none =
-            Self { app_key: None, scheme: None, is_default: false, digest: None, claim: None, doc: None };
+        let none = Self {
+            app_key: None,
+            scheme: None,
+            is_default: false,
+            digest: None,
+            claim: None,
+            doc: None,
+            remote: None,
+        };
         match proof {
             Proof::KeyPair { app_key, scheme, is_default, .. } => {
                 Self { app_key: Some(app_key), scheme: Some(*scheme), is_default: *is_default, ..none }
@@ -286,6 +301,7 @@ impl<'p> ProofColumns<'p> {
             Proof::Jwt(binding) => Self {
                 claim: Some(&binding.identity_claim),
                 doc: Some(docs::jwt::write(&binding.settings)),
+                remote: binding.settings.remote.as_ref(),
                 ..none
             },
         }
@@ -300,15 +316,17 @@ impl WriteTx<'_> {
         let statement = sqlx::query(
             "INSERT INTO credentials (id, caller, account, kind, enabled, valid_until, origin, app_key, \
              app_key_folded, scheme, is_default, digest, digest_version, claim_name, claim_value, doc, hint, \
-             sealed, sealed_version, revision, created, changed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, \
-             $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22) ON CONFLICT (id) DO UPDATE SET \
+             sealed, sealed_version, revision, created, changed, jwks_url, \
+             jwks_refresh_s) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
+             $19, $20, $21, $22, $23, $24) ON CONFLICT (id) DO UPDATE SET \
              enabled = excluded.enabled, valid_until = excluded.valid_until, origin = excluded.origin, \
              app_key = excluded.app_key, app_key_folded = excluded.app_key_folded, scheme = excluded.scheme, \
              is_default = excluded.is_default, digest = excluded.digest, \
              digest_version = excluded.digest_version, claim_name = excluded.claim_name, \
              claim_value = excluded.claim_value, doc = excluded.doc, hint = excluded.hint, \
              sealed = excluded.sealed, sealed_version = excluded.sealed_version, \
-             revision = excluded.revision, changed = excluded.changed",
+             revision = excluded.revision, changed = excluded.changed, jwks_url = excluded.jwks_url, \
+             jwks_refresh_s = excluded.jwks_refresh_s",
         )
         .bind(credential.id.to_string())
         .bind(credential.caller.to_string())
@@ -331,7 +349,9 @@ impl WriteTx<'_> {
         .bind(sealed_version)
         .bind(self.next_revision())
         .bind(credential.created.as_millis())
-        .bind(self.at());
+        .bind(self.at())
+        .bind(proof.remote.map(|remote| remote.url.to_string()))
+        .bind(proof.remote.map(|remote| i64::from(remote.refresh_s)));
         self.run(statement).await?;
         Ok(())
     }

@@ -8,6 +8,7 @@ pub(crate) mod credentials;
 pub(crate) mod gateways;
 pub(crate) mod grants;
 pub(crate) mod groups;
+pub(crate) mod key_sets;
 pub(crate) mod list;
 pub(crate) mod nodes;
 pub(crate) mod operators;

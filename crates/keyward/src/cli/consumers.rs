@@ -51,11 +51,20 @@ pub(crate) struct ConsumerFields {
 #[derive(Debug, Args)]
 pub(crate) struct JwtKeys {
     /// Let it have JWT by a key set of its own, which is generated.
-    #[arg(long, conflicts_with = "jwks_file", help_heading = "Description")]
+    #[arg(long, conflicts_with_all = ["jwks_file", "jwks_url"], help_heading = "Description")]
     jwt: bool,
     /// Let it have JWT by the key set (JWKS) in this file.
-    #[arg(long, value_name = "FILE", help_heading = "Description")]
+    #[arg(long, value_name = "FILE", conflicts_with = "jwks_url", help_heading = "Description")]
     jwks_file: Option<PathBuf>,
+    /// Let it have JWT by the key set (JWKS) that is fetched from here: https://… or http://….
+    #[arg(long, value_name = "URL", help_heading = "Description")]
+    jwks_url: Option<String>,
+    /// How often it is fetched where its answer does not say how long it holds, in seconds; absent: five minutes.
+    #[arg(long, value_name = "SECONDS", requires = "jwks_url", help_heading = "Description")]
+    jwks_refresh_s: Option<u32>,
+    /// How long a fetched key set is believed, in seconds; absent: a day.
+    #[arg(long, value_name = "SECONDS", requires = "jwks_url", help_heading = "Description")]
+    jwks_keep_s: Option<u32>,
     /// What `iss` of its tokens must be.
     #[arg(long, value_name = "TEXT", help_heading = "Description")]
     issuer: Option<String>,
@@ -69,7 +78,10 @@ impl Described for JwtKeys {
         let jwks = self.jwks_file.as_deref().map(read_text).transpose()?;
         let fields = Fields::default()
             // A key set that is given takes the place of one that was generated.
-            .put("symmetric", (self.jwt || jwks.is_some()).then_some(self.jwt))
+            .put("symmetric", (self.jwt || jwks.is_some() || self.jwks_url.is_some()).then_some(self.jwt))
+            .put("remote.url", self.jwks_url.as_deref())
+            .put("remote.refresh_s", self.jwks_refresh_s)
+            .put("remote.keep_s", self.jwks_keep_s)
             .put("jwks", jwks.map(|text| text.replace('$', "$$")))
             .put("issuer", self.issuer.as_deref())
             .list("audiences", self.audience.iter().map(String::as_str));

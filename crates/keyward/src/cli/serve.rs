@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use keyward_control::KeySetOptions;
 use keyward_model::{Name, Plaintext};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -79,6 +80,9 @@ pub(crate) struct Serve {
     /// Longest time that a request waits for that Redis, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=1000))]
     replay_redis_budget_ms: u64,
+    /// Fetch key sets from this host also where it is on this machine or in a private network. May be given several times.
+    #[arg(long, value_name = "HOST")]
+    allow_egress: Vec<String>,
     /// How often what was used is written down, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = USAGE_EVERY.as_secs(), value_parser = clap::value_parser!(u64).range(1..=3600))]
     usage_every_s: u64,
@@ -149,6 +153,7 @@ impl Serve {
                 .replay_redis
                 .filter(|url| !url.is_empty())
                 .map(|url| RedisOptions { url, budget: Duration::from_millis(self.replay_redis_budget_ms) }),
+            key_sets: KeySetOptions { allow_egress: self.allow_egress, ..KeySetOptions::default() },
             usage_every: Duration::from_secs(self.usage_every_s),
             ..NodeOptions::new(self.data, self.gateway)
         }

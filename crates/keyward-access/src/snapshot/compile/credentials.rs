@@ -41,8 +41,9 @@ impl Workshop {
             (CallerKind::Application, Proof::AppCode { digest }) => ProofEntry::AppCode(digest),
             (CallerKind::Consumer, Proof::ApiKey { digest }) => ProofEntry::ApiKey(digest),
             (CallerKind::Consumer, Proof::Jwt(binding)) => {
-                let keys =
-                    self.keys(hashes, binding.jwks).map_err(|error| invalid(object, error.to_string()))?;
+                let own = binding.settings.remote.is_none().then_some(binding.jwks);
+                let keys = own.map(|set| self.keys(hashes, set)).transpose();
+                let keys = keys.map_err(|error| invalid(object, error.to_string()))?;
                 let (settings, identity) = (binding.settings, binding.identity_claim);
                 ProofEntry::Jwt(Box::new(JwtEntry { keys, settings, identity }))
             }

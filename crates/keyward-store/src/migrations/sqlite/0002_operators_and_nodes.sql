@@ -8,6 +8,10 @@ ALTER TABLE change_log ADD COLUMN owner TEXT;
 -- Of a rotation: the first credential of the line, kept by all that follow it.
 ALTER TABLE credentials ADD COLUMN lineage TEXT;
 
+-- Of a JWT whose key set is fetched: from where, and how often.
+ALTER TABLE credentials ADD COLUMN jwks_url TEXT;
+ALTER TABLE credentials ADD COLUMN jwks_refresh_s BIGINT;
+
 ALTER TABLE grants ADD COLUMN granted_by TEXT NOT NULL DEFAULT '';
 ALTER TABLE grants ADD COLUMN last_used BIGINT;
 
@@ -114,8 +118,11 @@ CREATE INDEX usage_days_by_caller ON usage_days (caller, day);
 -- Key sets fetched from the address that a consumer names.
 CREATE TABLE fetched_key_sets (
     url TEXT NOT NULL PRIMARY KEY,
-    document TEXT NOT NULL,
-    fetched BIGINT NOT NULL
+    document TEXT,
+    fetched BIGINT,
+    -- Of the last attempt, if it failed.
+    failed BIGINT,
+    error TEXT
 );
 
 -- Pages of long lists begin where the one before ended.
@@ -125,6 +132,7 @@ CREATE INDEX callers_by_kind_name ON callers (kind, name, id);
 CREATE INDEX grants_by_account ON grants (account, id);
 CREATE INDEX credentials_by_account ON credentials (account, id);
 CREATE INDEX credentials_by_until ON credentials (valid_until) WHERE valid_until IS NOT NULL;
+CREATE INDEX credentials_by_jwks_url ON credentials (jwks_url) WHERE jwks_url IS NOT NULL;
 CREATE INDEX credentials_by_lineage ON credentials (lineage) WHERE lineage IS NOT NULL;
 CREATE INDEX audit_by_account ON audit (account, seq);
 CREATE INDEX audit_by_actor ON audit (actor, seq);
