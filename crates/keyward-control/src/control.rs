@@ -94,10 +94,20 @@ impl Control {
         });
         let mut minter = Minter::new(options.random);
         let node_id = nodes::node_id(&options.data_dir, &mut minter, shared.now())?;
-        load::seed(&store, &mut minter, shared.now()).await?;
-        // Before the rows, so that what others write meanwhile counts as new.
-        let mark = store.reader().await?.reads().mark().await?;
-        let loaded = load::snapshot(&store, &shared).await?;
+        let (mark, loaded) = match store.opened_from_copy() {
+            Some(mark) => (mark.clone(), load::snapshot_of_copy(&store, &shared).await?),
+            None => {
+                load::seed(&store, &mut minter, shared.now()).await?;
+                // Before the rows, so that what others write meanwhile counts as new.
+                let mark = store.reader().await?.reads().mark().await?;
+                (mark, load::snapshot(&store, &shared).await?)
+            }
+        };
+        // Nothing is in effect that a restart without the store would not know.
+        match store.opened_from_copy() {
+            Some(_) => store.go_on_with_copy().await?,
+            None => store.resume_copy().await?,
+        }
         shared.standing.applied.send_replace(loaded.snapshot.revision().number);
         let store = Arc::new(store);
         let snapshots = Arc::new(ArcSwap::from_pointee(loaded.snapshot));
@@ -146,6 +156,11 @@ impl Control {
     /// The Snapshot in effect, replaced as a whole by every write before that write is answered.
     pub fn snapshots(&self) -> Arc<ArcSwap<Snapshot>> {
         Arc::clone(&self.inner.snapshots)
+    }
+
+    /// Did this node start from its local copy, the store being away?
+    pub fn started_from_copy(&self) -> bool {
+        self.inner.store.opened_from_copy().is_some()
     }
 
     /// When this node last knew that it had everything.

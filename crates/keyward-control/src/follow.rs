@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use keyward_access::{CompileError, Freshness, ObjectId, Snapshot, SnapshotUpdate};
 use keyward_model::{Grantee, Timestamp};
-use keyward_store::{Change, Look, Mark, Reads, Store, StoreError, Watch};
+use keyward_store::{Change, Frame, Look, Mark, Reads, Store, StoreError, Watch};
 use tokio::sync::watch;
 
 use crate::dirty::Dirty;
@@ -22,9 +22,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Waits between two attempts to reach a store that is away: a random one between these.
 const AWAY_MS: (u64, u64) = (100, 900);
 
-/// Entries of the log that are read at a stretch, and most that are caught up with before everything is read instead.
-const STRETCH: u32 = 4_096;
-const FAR: usize = 200_000;
+/// Most entries of the log that are caught up with before everything is read instead.
+pub(crate) const FAR: usize = 200_000;
 
 /// When this node last knew that it had everything.
 #[derive(Debug, Default)]
@@ -159,8 +158,10 @@ pub(crate) fn jitter((least, most): (u64, u64)) -> Duration {
 
 /// What came of catching up.
 pub(crate) enum Caught {
-    /// Where the store stands, and the Snapshot that follows if something is new.
-    Up(Mark, Option<Arc<Snapshot>>),
+    /// There is nothing new.
+    Already(Mark),
+    /// Where the store stands, the Snapshot that follows, and what the local copy is to keep.
+    Up(Mark, Arc<Snapshot>, Option<Frame>),
     /// The log does not say enough: everything must be read.
     Reload,
 }
@@ -176,6 +177,7 @@ pub(crate) async fn catch_up(
     known: &Mark,
     snapshot: &Arc<Snapshot>,
     left_out: &mut LeftOut,
+    copied: bool,
 ) -> Result<Caught, StoreError> {
     let mark = reads.continues(known).await?;
     let from = snapshot.revision().number;
@@ -183,9 +185,11 @@ pub(crate) async fn catch_up(
         return Err(StoreError::WentBack { known: from, found: mark.revision });
     }
     if mark.revision == from {
-        return Ok(Caught::Up(mark, None));
+        return Ok(Caught::Already(mark));
     }
-    let Some(changes) = changes(reads, from, mark.revision).await? else { return Ok(Caught::Reload) };
+    let Some(changes) = reads.changes_up_to(from, mark.revision, FAR).await? else {
+        return Ok(Caught::Reload);
+    };
     if touches(&changes, left_out) {
         return Ok(Caught::Reload);
     }
@@ -199,9 +203,13 @@ pub(crate) async fn catch_up(
         return Ok(Caught::Reload);
     }
     left_out.extend(updates.left_out);
+    let frame = match copied {
+        true => Some(reads.frame(from, &mark, &changes).await?),
+        false => None,
+    };
     let next = shared.revision(mark.revision);
     Ok(match compile(snapshot, next, updates.list, left_out) {
-        Some(snapshot) => Caught::Up(mark, Some(Arc::new(snapshot))),
+        Some(snapshot) => Caught::Up(mark, Arc::new(snapshot), frame),
         None => Caught::Reload,
     })
 }
@@ -217,26 +225,6 @@ pub(crate) fn touches(changes: &[Change], left_out: &LeftOut) -> bool {
         [id, owner].into_iter().flatten().any(|id| left_out.contains(&id))
     };
     !left_out.is_empty() && changes.iter().any(touched)
-}
-
-/// What changed after `from` up to `to`; `None` where the log does not reach back that far, or it is too much.
-pub(crate) async fn changes(
-    reads: &mut Reads<'_>,
-    from: u64,
-    to: u64,
-) -> Result<Option<Vec<Change>>, StoreError> {
-    let mut changes: Vec<Change> = Vec::new();
-    let mut at = from;
-    while at < to {
-        let stretch = reads.changes_since(at, STRETCH).await?;
-        let follows = stretch.first().is_some_and(|change| change.revision == at.saturating_add(1));
-        if !follows || changes.len() + stretch.len() > FAR {
-            return Ok(None);
-        }
-        at = stretch.last().map_or(at, |change| change.revision);
-        changes.extend(stretch);
-    }
-    Ok(Some(changes))
 }
 
 /// The Snapshot that follows, without what does not compile: an object that is wrong now is taken out, as a restart would leave it out.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use keyward_access::{CompileError, ObjectId, ProblemKind, Snapshot};
 use keyward_model::{Action, Place, Revision, Timestamp, World};
-use keyward_store::{AuditEntry, Mark, RecordId, Touch, WriteTx};
+use keyward_store::{AuditEntry, Frame, Mark, RecordId, StoreError, Touch, WriteTx};
 use serde_json::{Value, json};
 
 use crate::dirty::Dirty;
@@ -20,12 +20,17 @@ pub(crate) struct Job<'s> {
     tx: WriteTx<'s>,
     shared: &'s Shared,
     pub(crate) minter: &'s mut Minter,
+    /// The revision that it began at.
+    from: u64,
     /// With what earlier writes of the batch changed.
     snapshot: Arc<Snapshot>,
     changed: bool,
     sound: bool,
     current: Current,
 }
+
+/// What a commit comes to.
+pub(crate) type Committed = (Mark, Option<Arc<Snapshot>>, Option<Frame>);
 
 /// The write under way.
 struct Current {
@@ -55,7 +60,8 @@ impl<'s> Job<'s> {
         snapshot: Arc<Snapshot>,
     ) -> Self {
         let current = Current::new(Actor::Start, "", shared.now(), Asking::default());
-        Self { tx, shared, minter, snapshot, changed: false, sound: true, current }
+        let from = snapshot.revision().number;
+        Self { tx, shared, minter, from, snapshot, changed: false, sound: true, current }
     }
 
     /// The moment at which everything of this write happens.
@@ -287,15 +293,28 @@ impl<'s> Job<'s> {
         self.sound
     }
 
-    /// Commits; where the store stands then, and the Snapshot to be published, if anything changed.
-    pub(crate) async fn commit(self) -> Result<(Mark, Option<Arc<Snapshot>>), ControlError> {
+    /// Commits; where the store stands then, the Snapshot to be published if anything changed, and what a local copy is to keep.
+    pub(crate) async fn commit(mut self, copied: bool) -> Result<Committed, ControlError> {
         if !self.sound {
             let text = "the store failed in the middle of a write; nothing of it was kept: try again";
             return Err(ControlError::new(ErrorKind::StoreUnavailable, "store_unavailable", text));
         }
         let mark = self.tx.mark();
+        let frame = match copied && self.changed {
+            true => self.frame(&mark).await?,
+            false => None,
+        };
         self.tx.commit().await?;
-        Ok((mark, self.changed.then_some(self.snapshot)))
+        Ok((mark, self.changed.then_some(self.snapshot), frame))
+    }
+
+    async fn frame(&mut self, mark: &Mark) -> Result<Option<Frame>, StoreError> {
+        let mut reads = self.tx.reads();
+        let changes = reads.changes_up_to(self.from, mark.revision, usize::MAX).await?;
+        match changes {
+            Some(changes) => Ok(Some(reads.frame(self.from, mark, &changes).await?)),
+            None => Ok(None),
+        }
     }
 
     /// What does not compile, at the places where it was described.

@@ -7,7 +7,7 @@ use keyward_model::{
     Account, AccountId, Caller, CallerId, Credential, Gateway, GatewayId, GatewayLimits, GatewaySpec, Group,
     GroupId, Name, ParseError, Timestamp,
 };
-use keyward_store::{AuditEntry, Record, Store, StoreError, Touch};
+use keyward_store::{AuditEntry, Quarantined, Record, Store, StoreError, Touch};
 use serde_json::json;
 
 use crate::follow::{self, LeftOut};
@@ -79,27 +79,49 @@ pub(crate) async fn seed(store: &Store, minter: &mut Minter, now: Timestamp) -> 
 
 /// Loads everything. What cannot be believed, or does not compile, is left out, and named.
 pub(crate) async fn snapshot(store: &Store, shared: &Shared) -> Result<FirstSnapshot, StoreError> {
-    let (mut quarantined, mut left_out) = (Vec::new(), LeftOut::new());
-    let mut rows = Rows::default();
-    let revision = store
-        .load_all(CONNECTIONS, |record| match record {
-            Ok(record) => rows.add(record),
-            Err(row) => {
-                quarantined.push(row.to_string());
-                left_out.insert(row.id);
-            }
-        })
-        .await?;
-    let revision = shared.revision(revision);
-    let loaded = Snapshot::load(revision, shared.digest_key.clone(), rows.into_updates());
+    let mut loading = Loading::default();
+    let revision = store.load_all(CONNECTIONS, |record| loading.add(record)).await?;
     crate::key_sets::load(store, &shared.fetched).await;
-    quarantined.extend(loaded.quarantined.iter().map(ToString::to_string));
-    left_out.extend(loaded.quarantined.iter().map(|problem| follow::whole(problem.object).to_string()));
-    for what in &quarantined {
-        tracing::warn!(what, "left out of the configuration");
+    Ok(loading.compile(shared, revision))
+}
+
+/// The same from the local copy, the store being away.
+pub(crate) async fn snapshot_of_copy(store: &Store, shared: &Shared) -> Result<FirstSnapshot, StoreError> {
+    let mut loading = Loading::default();
+    let mark = store.load_copy(|record| loading.add(record)).await?;
+    Ok(loading.compile(shared, mark.revision))
+}
+
+#[derive(Default)]
+struct Loading {
+    rows: Rows,
+    quarantined: Vec<String>,
+    left_out: LeftOut,
+}
+
+impl Loading {
+    fn add(&mut self, record: Result<Record, Quarantined>) {
+        match record {
+            Ok(record) => self.rows.add(record),
+            Err(row) => {
+                self.quarantined.push(row.to_string());
+                self.left_out.insert(row.id);
+            }
+        }
     }
-    let snapshot = loaded.snapshot.with_fetched_keys(shared.fetched.clone());
-    Ok(FirstSnapshot { snapshot, quarantined, left_out })
+
+    fn compile(self, shared: &Shared, revision: u64) -> FirstSnapshot {
+        let Self { rows, mut quarantined, mut left_out } = self;
+        let loaded =
+            Snapshot::load(shared.revision(revision), shared.digest_key.clone(), rows.into_updates());
+        quarantined.extend(loaded.quarantined.iter().map(ToString::to_string));
+        left_out.extend(loaded.quarantined.iter().map(|problem| follow::whole(problem.object).to_string()));
+        for what in &quarantined {
+            tracing::warn!(what, "left out of the configuration");
+        }
+        let snapshot = loaded.snapshot.with_fetched_keys(shared.fetched.clone());
+        FirstSnapshot { snapshot, quarantined, left_out }
+    }
 }
 
 /// Records, put together to what a Snapshot is loaded from.

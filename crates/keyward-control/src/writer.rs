@@ -6,10 +6,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use keyward_access::Snapshot;
 use keyward_model::Revision;
-use keyward_store::{Mark, Store, StoreError, WriteTx};
+use keyward_store::{Frame, Mark, Reads, Store, StoreError, WriteTx};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::follow::{Caught, LeftOut, Sight, catch_up, changes, is_refusal, touches};
+use crate::follow::{Caught, FAR, LeftOut, Sight, catch_up, is_refusal, touches};
 use crate::job::Job;
 use crate::shared::Shared;
 use crate::{Actor, Asking, ControlError, ErrorKind, Minter, Once, load};
@@ -189,20 +189,29 @@ impl Writer {
     }
 
     async fn catch_up(&mut self) -> Result<(), StoreError> {
-        let snapshot = self.snapshots.load_full();
         let store = Arc::clone(&self.store);
         let mut reader = store.reader_at_one_moment().await?;
-        let caught =
-            catch_up(&mut reader.reads(), &self.shared, &self.mark, &snapshot, &mut self.left_out).await?;
+        let caught = self.caught(&mut reader.reads()).await?;
         reader.finish().await?;
+        self.take(caught).await
+    }
+
+    async fn caught(&mut self, reads: &mut Reads<'_>) -> Result<Caught, StoreError> {
+        let snapshot = self.snapshots.load_full();
+        let copied = self.store.copy().is_some();
+        catch_up(reads, &self.shared, &self.mark, &snapshot, &mut self.left_out, copied).await
+    }
+
+    async fn take(&mut self, caught: Caught) -> Result<(), StoreError> {
         match caught {
-            Caught::Up(mark, snapshot) => {
+            Caught::Already(mark) => self.mark = mark,
+            Caught::Up(mark, snapshot, frame) => {
                 self.mark = mark;
-                self.publish(snapshot);
-                Ok(())
+                self.publish(Some(snapshot), frame).await;
             }
-            Caught::Reload => self.reload().await,
+            Caught::Reload => self.reload().await?,
         }
+        Ok(())
     }
 
     async fn reload(&mut self) -> Result<(), StoreError> {
@@ -213,7 +222,7 @@ impl Writer {
         let loaded = load::snapshot(&store, &self.shared).await?;
         self.mark = mark;
         self.left_out = loaded.left_out;
-        self.publish(Some(Arc::new(loaded.snapshot)));
+        self.publish(Some(Arc::new(loaded.snapshot)), None).await;
         Ok(())
     }
 
@@ -225,7 +234,7 @@ impl Writer {
         let store = Arc::clone(&self.store);
         let read = async {
             let mut reader = store.reader().await?;
-            changes(&mut reader.reads(), before, self.mark.revision).await
+            reader.reads().changes_up_to(before, self.mark.revision, FAR).await
         };
         let mended = match read.await {
             Ok(Some(changes)) if touches(&changes, &self.left_out) => self.reload().await,
@@ -237,11 +246,19 @@ impl Writer {
         }
     }
 
-    fn publish(&mut self, snapshot: Option<Arc<Snapshot>>) {
+    /// Puts a Snapshot in effect. It is reported as applied once the local copy has what led to it, so that what was once reported
+    /// holds after a restart without the store too.
+    async fn publish(&mut self, snapshot: Option<Arc<Snapshot>>, frame: Option<Frame>) {
         if let Some(snapshot) = snapshot {
             let revision = snapshot.revision().number;
             let before = self.snapshots.swap(snapshot);
             self.retired.push(before);
+            match (self.store.copy(), frame) {
+                (Some(copy), Some(frame)) => copy.append(frame).await,
+                // Nothing leads from where the copy is to here.
+                (Some(copy), None) => copy.restart().await,
+                (None, _) => {}
+            }
             self.shared.standing.applied.send_replace(revision);
         }
         self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
@@ -252,24 +269,19 @@ impl Writer {
         loop {
             let mut tx = store.write().await?;
             let at = self.shared.now();
-            let snapshot = self.snapshots.load_full();
-            if tx.mark() == self.mark && self.mark.revision == snapshot.revision().number {
-                self.shared.standing.confirm(at);
-                return Ok(tx);
-            }
-            match catch_up(&mut tx.reads(), &self.shared, &self.mark, &snapshot, &mut self.left_out).await? {
-                Caught::Up(mark, snapshot) => {
-                    self.mark = mark;
-                    self.publish(snapshot);
-                    self.shared.standing.confirm(at);
-                    return Ok(tx);
-                }
-                Caught::Reload => {
+            let known = self.snapshots.load().revision().number;
+            if tx.mark() != self.mark || self.mark.revision != known {
+                let caught = self.caught(&mut tx.reads()).await?;
+                if matches!(caught, Caught::Reload) {
                     // Others may write while everything is read.
                     drop(tx);
-                    self.reload().await?;
+                    self.take(caught).await?;
+                    continue;
                 }
+                self.take(caught).await?;
             }
+            self.shared.standing.confirm(at);
+            return Ok(tx);
         }
     }
 
@@ -311,11 +323,11 @@ impl Writer {
                 next = self.waiting.try_recv().ok();
             }
         }
-        match job.commit().await {
-            Ok((mark, snapshot)) => {
+        match job.commit(store.copy().is_some()).await {
+            Ok((mark, snapshot, frame)) => {
                 self.mark = mark;
                 let before = self.snapshots.load().revision().number;
-                self.publish(snapshot);
+                self.publish(snapshot, frame).await;
                 self.mend(before).await;
                 answers.all_hold();
             }

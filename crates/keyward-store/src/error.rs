@@ -73,6 +73,22 @@ pub enum StoreError {
         /// The revision that the store is at.
         found: u64,
     },
+    /// The database does not let this node in.
+    #[error("the database does not let this node in ({0}): check the address, the role and the password")]
+    NotLetIn(String),
+    /// The database is away, and there is no local copy to start from.
+    #[error(
+        "the store is away ({away}), and this node cannot start without it: its local copy cannot be used ({copy})"
+    )]
+    Away {
+        /// What was tried.
+        away: String,
+        /// What is with the copy.
+        copy: String,
+    },
+    /// The local copy cannot be used.
+    #[error("the local copy of the store cannot be used: {0}")]
+    Copy(String),
     /// A text holds a character that PostgreSQL cannot keep.
     #[error("a text must not hold the character U+0000")]
     Text,

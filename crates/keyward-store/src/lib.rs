@@ -7,6 +7,7 @@
 
 mod audit;
 mod columns;
+mod copy;
 mod docs;
 mod error;
 mod load;
@@ -27,6 +28,7 @@ mod tx;
 mod watch;
 
 pub use audit::{AuditBroken, AuditCheck, AuditEntry, AuditFilter, AuditRow, Touch};
+pub use copy::{Frame, LocalCopy};
 pub use error::{Quarantined, StoreError};
 pub use mark::Mark;
 pub use open::StoreOptions;

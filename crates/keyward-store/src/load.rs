@@ -26,7 +26,7 @@ pub(crate) struct Table {
 }
 
 /// In order of dependence. APIs stand apart, for their parts stand in other tables.
-const TABLES: [Table; 8] = [
+static TABLES: [Table; 8] = [
     Table {
         noun: "account",
         name: "accounts",
@@ -105,15 +105,20 @@ impl Store {
         mut take: impl FnMut(Result<Record, Quarantined>),
     ) -> Result<u64, StoreError> {
         let (source, mut first) = Source::open(&self.place).await?;
-        let revision = first.revision().await?;
+        let revision = first.mark().await?.revision;
         for quarantined in self.learn_account_keys(&mut first).await? {
             take(Err(quarantined));
         }
-        let (before, after) = TABLES.split_at(BEFORE_APIS);
+        let (before, after) = tables();
         for table in before {
             self.load_table(&source, &mut first, table, connections, &mut take).await?;
         }
-        load_apis(&mut first, &mut take).await?;
+        let apis = ApiRows {
+            apis: first.all(apis::ALL).await?,
+            gateways: first.all(apis::ALL_GATEWAYS).await?,
+            stages: first.all(apis::ALL_STAGES).await?,
+        };
+        apis.assemble(&mut take);
         for table in after {
             self.load_table(&source, &mut first, table, connections, &mut take).await?;
         }
@@ -158,26 +163,30 @@ impl Store {
     }
 }
 
-async fn load_apis(
-    native: &mut Native,
-    take: &mut impl FnMut(Result<Record, Quarantined>),
-) -> Result<(), StoreError> {
-    let mut by_id: BTreeMap<ApiId, Api> = BTreeMap::new();
-    for row in native.all(apis::ALL).await? {
-        match apis::read(&row) {
-            Ok(api) => {
-                by_id.insert(api.object.id, api.object);
+/// The rows that APIs are put together from.
+#[derive(Default)]
+struct ApiRows {
+    apis: Vec<NativeRow>,
+    gateways: Vec<NativeRow>,
+    stages: Vec<NativeRow>,
+}
+
+impl ApiRows {
+    fn assemble(self, take: &mut impl FnMut(Result<Record, Quarantined>)) {
+        let mut by_id: BTreeMap<ApiId, Api> = BTreeMap::new();
+        for row in self.apis {
+            match apis::read(&row) {
+                Ok(api) => {
+                    by_id.insert(api.object.id, api.object);
+                }
+                Err(why) => take(Err(quarantined("api", &row, why))),
             }
-            Err(why) => take(Err(quarantined("api", &row, why))),
         }
-    }
-    let [gateways, stages] = apis::PARTS;
-    let parts: [(_, fn(&NativeRow) -> Result<apis::Part, String>); 2] =
-        [(gateways, |row| apis::read_gateway(row)), (stages, |row| apis::read_stage(row))];
-    for (sql, read) in parts {
-        for row in native.all(sql).await? {
+        let gateways = self.gateways.iter().map(|row| (row, apis::read_gateway(row)));
+        let stages = self.stages.iter().map(|row| (row, apis::read_stage(row)));
+        for (row, part) in gateways.chain(stages) {
             let id: Option<ApiId> = row.text("api").ok().and_then(|id| id.parse().ok());
-            match (read(&row), id) {
+            match (part, id) {
                 (Ok(part), Some(id)) => {
                     if let Some(api) = by_id.get_mut(&id) {
                         part.add_to(api);
@@ -192,13 +201,70 @@ async fn load_apis(
                 (Ok(_), None) => {}
             }
         }
+        by_id.into_values().for_each(|api| take(Ok(Record::Api(api))));
     }
-    by_id.into_values().for_each(|api| take(Ok(Record::Api(api))));
-    Ok(())
+}
+
+/// The tables before the APIs', and those after, in order of dependence.
+pub(crate) fn tables() -> (&'static [Table], &'static [Table]) {
+    TABLES.split_at(BEFORE_APIS)
+}
+
+/// Every table of a local copy, in order of dependence.
+pub(crate) fn order() -> impl Iterator<Item = &'static str> {
+    let (before, after) = tables();
+    let apis = ["apis", "api_gateways", "api_stages"];
+    let names = |tables: &'static [Table]| tables.iter().map(|table| table.name);
+    ["account_keys"].into_iter().chain(names(before)).chain(apis).chain(names(after))
+}
+
+/// Puts objects together from rows that come table by table, in [`order`].
+pub(crate) struct Assembly<'s> {
+    sealer: &'s Sealer,
+    apis: ApiRows,
+}
+
+impl<'s> Assembly<'s> {
+    pub(crate) fn new(sealer: &'s Sealer) -> Self {
+        Self { sealer, apis: ApiRows::default() }
+    }
+
+    /// Rows of this table.
+    pub(crate) fn add(
+        &mut self,
+        table: &str,
+        rows: Vec<NativeRow>,
+        take: &mut impl FnMut(Result<Record, Quarantined>),
+    ) {
+        match table {
+            "account_keys" => {
+                rows.iter()
+                    .filter_map(|row| accounts::learn_key(row, self.sealer).err())
+                    .for_each(|row| take(Err(row)));
+            }
+            "apis" => self.apis.apis.extend(rows),
+            "api_gateways" => self.apis.gateways.extend(rows),
+            "api_stages" => self.apis.stages.extend(rows),
+            _ => {
+                let Some(table) = TABLES.iter().find(|known| known.name == table) else { return };
+                for row in &rows {
+                    let record = (table.read)(row, self.sealer);
+                    take(record.map_err(|why| quarantined(table.noun, row, why)));
+                }
+            }
+        }
+    }
+
+    /// There are no more rows of this table.
+    pub(crate) fn end(&mut self, table: &str, take: &mut impl FnMut(Result<Record, Quarantined>)) {
+        if table == "api_stages" {
+            std::mem::take(&mut self.apis).assemble(take);
+        }
+    }
 }
 
 /// Reading and unsealing is work for a core of its own, so it does not run where the caller's tasks run.
-fn on_own_runtime(work: impl Future<Output = Result<(), StoreError>>) -> Result<(), StoreError> {
+pub(crate) fn on_own_runtime(work: impl Future<Output = Result<(), StoreError>>) -> Result<(), StoreError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -10,8 +10,8 @@ use crate::{Reads, StoreError};
 pub struct Mark {
     /// The revision.
     pub revision: u64,
-    audit_seq: u64,
-    audit_hash: Vec<u8>,
+    pub(crate) audit_seq: u64,
+    pub(crate) audit_hash: Vec<u8>,
 }
 
 impl Mark {

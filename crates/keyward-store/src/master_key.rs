@@ -136,6 +136,13 @@ impl MasterKey {
         self.digests.values()
     }
 
+    /// The key that a node's local copy is sealed with, derived from the digest key of this version.
+    pub(crate) fn copy(&self, version: u32) -> Option<RandomizedNonceKey> {
+        let digest = hmac::Key::new(hmac::HMAC_SHA256, &self.digests.get(&version)?.0);
+        let derived = hmac::sign(&digest, b"keyward local copy v1");
+        RandomizedNonceKey::new(&AES_256_GCM_SIV, derived.as_ref()).ok()
+    }
+
     /// The key under which the audit chain is hashed, derived from the digest key of this version.
     pub(crate) fn audit(&self, version: u32) -> Option<hmac::Key> {
         let digest = hmac::Key::new(hmac::HMAC_SHA256, &self.digests.get(&version)?.0);

@@ -4,12 +4,14 @@ use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row, SqliteConnection};
 
-use crate::StoreError;
+use crate::audit::Head;
 use crate::columns::Columns;
+use crate::copy::{Image, names_of};
 use crate::load::Table;
 use crate::place::Place;
 use crate::postgres::Postgres;
 use crate::sqlite::Sqlite;
+use crate::{Mark, StoreError};
 
 /// Rows of a file, and pages of a PostgreSQL table, that are read at a stretch.
 const ROWS: i64 = 4_096;
@@ -33,6 +35,21 @@ pub(crate) enum Native {
 pub(crate) enum NativeRow {
     Sqlite(SqliteRow),
     Postgres(PgRow),
+    /// Of a local copy.
+    Image(Image),
+}
+
+/// These rows as a local copy keeps them: all of the same columns, and of PostgreSQL.
+pub(crate) fn images(rows: &[NativeRow]) -> Result<Vec<Image>, StoreError> {
+    let mut names = None;
+    let mut images = Vec::with_capacity(rows.len());
+    for row in rows {
+        if let NativeRow::Postgres(row) = row {
+            let names = names.get_or_insert_with(|| names_of(row));
+            images.push(Image::of_postgres(row, names)?);
+        }
+    }
+    Ok(images)
 }
 
 impl Source {
@@ -125,11 +142,11 @@ impl Native {
         })
     }
 
-    /// The revision in effect.
-    pub(crate) async fn revision(&mut self) -> Result<u64, StoreError> {
-        let rows = self.all("SELECT revision FROM head").await?;
+    /// Where the store stands.
+    pub(crate) async fn mark(&mut self) -> Result<Mark, StoreError> {
+        let rows = self.all("SELECT revision, audit_seq, audit_hash FROM head").await?;
         let row = rows.first().ok_or_else(|| StoreError::Unavailable("it has no head row".to_owned()))?;
-        row.revision().map_err(|why| crate::reads::damaged("head", "head", why))
+        Ok(Mark::of(&Head::read(row)?))
     }
 
     pub(crate) async fn close(self) {
@@ -148,6 +165,7 @@ impl Columns for NativeRow {
         match self {
             Self::Sqlite(row) => row.text(column),
             Self::Postgres(row) => row.text(column),
+            Self::Image(row) => row.text(column),
         }
     }
 
@@ -155,6 +173,7 @@ impl Columns for NativeRow {
         match self {
             Self::Sqlite(row) => row.text_or_null(column),
             Self::Postgres(row) => row.text_or_null(column),
+            Self::Image(row) => row.text_or_null(column),
         }
     }
 
@@ -162,6 +181,7 @@ impl Columns for NativeRow {
         match self {
             Self::Sqlite(row) => row.number(column),
             Self::Postgres(row) => row.number(column),
+            Self::Image(row) => row.number(column),
         }
     }
 
@@ -169,6 +189,7 @@ impl Columns for NativeRow {
         match self {
             Self::Sqlite(row) => row.number_or_null(column),
             Self::Postgres(row) => row.number_or_null(column),
+            Self::Image(row) => row.number_or_null(column),
         }
     }
 
@@ -176,6 +197,7 @@ impl Columns for NativeRow {
         match self {
             Self::Sqlite(row) => row.bytes_or_null(column),
             Self::Postgres(row) => row.bytes_or_null(column),
+            Self::Image(row) => row.bytes_or_null(column),
         }
     }
 }

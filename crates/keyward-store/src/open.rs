@@ -3,6 +3,7 @@
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -10,6 +11,7 @@ use keyward_model::Plaintext;
 use sqlx::{AnyConnection, Executor, Row};
 use uuid::Uuid;
 
+use crate::copy::Found;
 use crate::lock::FolderLock;
 use crate::master_key::MasterKey;
 use crate::place::Place;
@@ -38,9 +40,16 @@ impl Store {
         make_folder(&options.data_dir)?;
         let lock = FolderLock::take(&options.data_dir)?;
         let place = Place::at(options.url.as_ref(), &options.data_dir)?;
-        let key_file = options.master_key_file.unwrap_or_else(|| options.data_dir.join("master.key"));
+        let key_file = options.master_key_file.clone();
+        let key_file = key_file.unwrap_or_else(|| options.data_dir.join("master.key"));
 
-        let mut writer = place.connect_alone().await?;
+        let mut writer = match place.connect_alone().await {
+            Ok(writer) => writer,
+            Err(StoreError::Unavailable(away)) if place.is_shared() => {
+                return Self::open_from_copy(place, &options.data_dir, &key_file, lock, away).await;
+            }
+            Err(error) => return Err(error),
+        };
         let identity = read_identity(&place, &mut writer).await?;
         let sealer = match &identity {
             Some(identity) => unlock(&key_file, identity)?,
@@ -58,7 +67,29 @@ impl Store {
         }
         let writer = place.connect_writer(writer, id).await?;
         let readers = place.readers(id).await?;
-        Ok(Self::new(id, sealer, writer, readers, place, lock))
+        Ok(Self::new(id, Arc::new(sealer), Some(writer), readers, place, &options.data_dir, lock))
+    }
+
+    /// The store whose local copy is here, its database being away.
+    async fn open_from_copy(
+        place: Place,
+        data_dir: &Path,
+        key_file: &Path,
+        lock: FolderLock,
+        away: String,
+    ) -> Result<Self, StoreError> {
+        let without = |copy: String| StoreError::Away { away: away.clone(), copy };
+        if !key_file.exists() {
+            return Err(without(StoreError::MasterKeyMissing(key_file.to_owned()).to_string()));
+        }
+        let sealer = Arc::new(sealer(key_file, MasterKey::read(key_file)?)?);
+        let found = Found::at(data_dir, &sealer).map_err(|error| without(error.to_string()))?;
+        let found = found.ok_or_else(|| without("there is none".to_owned()))?;
+        tracing::warn!(%away, revision = found.mark.revision, "the store is away: this node starts from its local copy");
+        let readers = place.readers(found.store).await?;
+        let mut store = Self::new(found.store, sealer, None, readers, place, data_dir, lock);
+        store.from_copy = Some(found.mark);
+        Ok(store)
     }
 }
 

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::error::DatabaseError;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Row};
 use uuid::Uuid;
@@ -70,7 +71,11 @@ impl Postgres {
 
     /// A connection for making or migrating the store, alone among all nodes until it is closed.
     pub(crate) async fn connect_alone(&self) -> Result<AnyConnection, StoreError> {
-        let mut connection = self.connect().await?;
+        let connected = within(CONNECT, self.any.connect()).await;
+        let mut connection = connected.map_err(|error| match error.as_database_error() {
+            Some(said) if is_refusal(said) => StoreError::NotLetIn(said.message().to_owned()),
+            _ => error.into(),
+        })?;
         within(PREPARE, connection.execute(PREPARING)).await?;
         Ok(connection)
     }
@@ -154,6 +159,11 @@ async fn same_store(connection: &mut AnyConnection, store: Uuid) -> Result<bool,
     let row = sqlx::query("SELECT value FROM meta WHERE name = 'store'").fetch_optional(connection).await?;
     let value: Option<String> = row.map(|row| row.try_get(0)).transpose()?;
     Ok(value.is_some_and(|value| value == store.to_string()))
+}
+
+/// Is it about who asks, or for what, rather than about whether the server runs?
+fn is_refusal(error: &dyn DatabaseError) -> bool {
+    error.code().is_some_and(|code| code.starts_with("28") || code.starts_with("3D"))
 }
 
 /// Lets other nodes make or migrate the store.

@@ -124,6 +124,30 @@ impl Reads<'_> {
         rows.iter().map(change).collect()
     }
 
+    /// What changed after `from`, up to `to`; `None` where the log does not reach back that far, or has more than `most` entries.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn changes_up_to(
+        &mut self,
+        from: u64,
+        to: u64,
+        most: usize,
+    ) -> Result<Option<Vec<Change>>, StoreError> {
+        let mut changes: Vec<Change> = Vec::new();
+        let mut at = from;
+        while at < to {
+            let stretch = self.changes_since(at, 4_096).await?;
+            let follows = stretch.first().is_some_and(|change| change.revision == at.saturating_add(1));
+            if !follows || changes.len() + stretch.len() > most {
+                return Ok(None);
+            }
+            at = stretch.last().map_or(at, |change| change.revision);
+            changes.extend(stretch);
+        }
+        Ok(Some(changes))
+    }
+
     /// The object with this id, as it is now.
     ///
     /// # Errors
@@ -188,7 +212,7 @@ impl Reads<'_> {
     /// `first` are the statement's other parameters, which come first ($1, …).
     pub(crate) async fn all_in(
         &mut self,
-        select: &'static str,
+        select: &str,
         first: &[&str],
         values: &[String],
     ) -> Result<Vec<AnyRow>, StoreError> {

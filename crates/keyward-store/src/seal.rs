@@ -112,6 +112,11 @@ impl Sealer {
         self.master.audit(version)
     }
 
+    /// The key that a node's local copy is sealed with, derived from the digest key of this version.
+    pub(crate) fn copy_key(&self, version: u32) -> Option<RandomizedNonceKey> {
+        self.master.copy(version)
+    }
+
     /// A proof that a store was made with this master key, to be kept in the store.
     pub(crate) fn key_check(&self, store: Uuid) -> Result<Vec<u8>, SealError> {
         let (version, key) = self.master.seal().ok_or(SealError::KeyMissing(0))?;

@@ -1,17 +1,19 @@
 //! The store of one process.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use keyward_model::{CredentialDigest, DigestKey};
 use sqlx::{AnyConnection, AnyPool, Connection, Executor, PgConnection};
 use uuid::Uuid;
 
-use crate::StoreError;
+use crate::copy::LocalCopy;
 use crate::error::leaves_doubt;
 use crate::lock::FolderLock;
 use crate::place::Place;
 use crate::seal::Sealer;
+use crate::{Mark, StoreError};
 
 /// The store of one process: one writer, several readers.
 ///
@@ -24,6 +26,11 @@ pub struct Store {
     /// The connection for what may be lost.
     pub(crate) loose: tokio::sync::Mutex<Option<PgConnection>>,
     pub(crate) place: Place,
+    pub(crate) data_dir: PathBuf,
+    /// This node's copy of a store that is elsewhere.
+    pub(crate) copy: Option<Arc<LocalCopy>>,
+    /// Where the copy stands that it was opened from.
+    pub(crate) from_copy: Option<Mark>,
     refusal: Mutex<Option<String>>,
     /// Last, so that it is let go after the connections.
     lock: Mutex<Option<FolderLock>>,
@@ -42,20 +49,22 @@ pub(crate) struct Writer {
 impl Store {
     pub(crate) fn new(
         id: Uuid,
-        sealer: Sealer,
-        connection: AnyConnection,
+        sealer: Arc<Sealer>,
+        connection: Option<AnyConnection>,
         readers: AnyPool,
         place: Place,
+        data_dir: &Path,
         lock: FolderLock,
     ) -> Self {
+        let copied = place.is_shared();
+        let copy = || Arc::new(LocalCopy::new(data_dir, id, Arc::clone(&sealer), place.clone()));
         Self {
             id,
-            sealer: Arc::new(sealer),
-            writer: tokio::sync::Mutex::new(Writer {
-                connection: Some(connection),
-                left_open: false,
-                lost: false,
-            }),
+            copy: copied.then(copy),
+            from_copy: None,
+            data_dir: data_dir.to_owned(),
+            sealer,
+            writer: tokio::sync::Mutex::new(Writer { connection, left_open: false, lost: false }),
             readers,
             loose: tokio::sync::Mutex::default(),
             place,

@@ -347,7 +347,7 @@ impl std::fmt::Debug for WriteTx<'_> {
 }
 
 impl Head {
-    pub(crate) fn read(row: &AnyRow) -> Result<Self, StoreError> {
+    pub(crate) fn read(row: &impl Columns) -> Result<Self, StoreError> {
         let read = || {
             Ok(Self {
                 revision: row.revision()?,

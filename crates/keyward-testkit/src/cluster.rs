@@ -148,6 +148,24 @@ impl Cluster {
         self.control(at).wait_cluster(revision, PATIENCE).await.expect("word of the nodes")
     }
 
+    /// From its next start on, a node finds its database here.
+    pub fn set_url(&mut self, at: usize, url: &str) {
+        self.urls[at] = url.to_owned();
+    }
+
+    /// Waits until a node has written a local copy that it can start from.
+    ///
+    /// # Panics
+    /// If it does not come.
+    pub async fn copied(&self, at: usize) {
+        let folder = self.folder(at).join("copy");
+        let base = || {
+            let mut files = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+            files.any(|file| file.file_name().to_string_lossy().starts_with("base-")).then_some(())
+        };
+        until(base).await.expect("a local copy");
+    }
+
     /// Waits until every node that runs has applied what node `at` has.
     ///
     /// # Panics

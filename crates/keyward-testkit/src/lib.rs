@@ -13,6 +13,7 @@ pub mod operate;
 pub mod operators;
 pub mod oracle;
 pub mod postgres;
+pub mod proxy;
 pub mod pure;
 pub mod redis;
 pub mod request;

@@ -254,6 +254,10 @@ impl Node {
         let admin_address = listener.local_addr().map_err(system("the admin listener has no address"))?;
         control.add_own_listeners(&[admin_address]);
         for file in &options.apply {
+            if control.started_from_copy() {
+                tracing::warn!(file = %file.display(), "not applied: the store is away");
+                continue;
+            }
             apply(&control, file, options.environment).await?;
         }
         let mut gateway = open_gateway(options, data, used, &control).await?;

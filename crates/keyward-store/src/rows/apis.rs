@@ -38,10 +38,8 @@ pub(crate) enum Part {
     Stage(Stage, StageBinding),
 }
 
-pub(crate) const PARTS: [&str; 2] = [
-    "SELECT api, gateway FROM api_gateways ORDER BY api, gateway",
-    "SELECT api, stage, service, path_prefix, host FROM api_stages ORDER BY api, stage",
-];
+pub(crate) const ALL_GATEWAYS: &str = "SELECT api, gateway FROM api_gateways";
+pub(crate) const ALL_STAGES: &str = "SELECT api, stage, service, path_prefix, host FROM api_stages";
 
 pub(crate) fn read_gateway(row: &impl Columns) -> Result<Part, String> {
     Ok(Part::Gateway(row.parsed("gateway")?))
@@ -75,9 +73,11 @@ impl Reads<'_> {
     pub async fn apis(&mut self) -> Result<Vec<Stored<Api>>, StoreError> {
         let rows = self.all(sqlx::query(select!("ORDER BY id"))).await?;
         let mut apis = read_list("api", &rows, read);
-        let [gateways, stages] = PARTS;
-        let gateways = self.all(sqlx::query(gateways)).await?;
-        let stages = self.all(sqlx::query(stages)).await?;
+        let gateways =
+            self.all(sqlx::query("SELECT api, gateway FROM api_gateways ORDER BY api, gateway")).await?;
+        let stages =
+            sqlx::query("SELECT api, stage, service, path_prefix, host FROM api_stages ORDER BY api, stage");
+        let stages = self.all(stages).await?;
         add_parts(&mut apis, &gateways, &stages)?;
         Ok(apis)
     }

@@ -22,6 +22,7 @@ macro_rules! on_both {
 
 mod at_rest;
 mod audit;
+mod copy;
 mod crash;
 mod objects;
 mod revisions;

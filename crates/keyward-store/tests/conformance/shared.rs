@@ -83,7 +83,7 @@ async fn an_address_that_is_none_is_refused_without_showing_its_password() {
     let nobody_there = "postgres://u:hunter2@127.0.0.1:1/d";
     let options = StoreOptions { url: Some(Plaintext::new(nobody_there)), ..place.options() };
     let error = Store::open(options).await.unwrap_err();
-    assert!(matches!(error, StoreError::Unavailable(_)) && !error.to_string().contains("hunter2"), "{error}");
+    assert!(matches!(error, StoreError::Away { .. }) && !error.to_string().contains("hunter2"), "{error}");
 }
 
 /// Notes settings of the session of every write.
