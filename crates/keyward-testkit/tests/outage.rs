@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use keyward_control::{Actor, ErrorKind};
-use keyward_model::Timestamp;
 use keyward_testkit::client::Connection;
 use keyward_testkit::cluster::Cluster;
 use keyward_testkit::gateway::until;
