@@ -250,10 +250,6 @@ async fn admin_024_import_bombs_are_refused_and_nothing_is_read_or_fetched() {
             "application/yaml",
             "version: 1\nservices: [{name: a, endpoints: ['file:///etc/passwd']}]\n".to_owned(),
         ),
-        (
-            "application/yaml",
-            format!("version: 1\nconsumers: [{{name: a, jwt: {{remote: {{url: '{url}/jwks'}}}}}}]\n"),
-        ),
         ("application/yaml", "version: 1\naccounts: !include /etc/passwd\n".to_owned()),
         ("application/yaml", "version: 1\naccounts: !!python/object/apply:os.system [id]\n".to_owned()),
         ("application/json", format!("{{\"version\": 1, \"accounts\": [{{\"$ref\": \"{url}/a\"}}]}}")),
@@ -269,6 +265,9 @@ async fn admin_024_import_bombs_are_refused_and_nothing_is_read_or_fetched() {
     let zip = b"PK\x03\x04\x14\x00\x08\x00\x08\x00world.yaml".to_vec();
     assert_eq!(apply(&gateway, "application/zip", zip.clone()).await.status, 415);
     assert!(matches!(apply(&gateway, "application/yaml", zip).await.status, 400 | 422));
-    assert_eq!(trap.bytes(), b"", "something was fetched");
     assert_eq!(gateway.node().control().revision(), before, "nothing was changed");
+    // An address of key sets may be named; a private one is not called.
+    let jwks = format!("version: 1\nconsumers: [{{name: a, jwt: {{remote: {{url: '{url}/jwks'}}}}}}]\n");
+    assert_eq!(apply(&gateway, "application/yaml", jwks).await.status, 200);
+    assert_eq!(trap.bytes(), b"", "something was fetched");
 }

@@ -5,6 +5,8 @@ Environment:
   KEYWARD_ADMIN        Admin address of the node, as --admin says it
   KEYWARD_DATA         Data folder, as --data says it
   KEYWARD_ADMIN_TOKEN  The operator's token; absent: the data folder's `admin-token`
+  KEYWARD_STORE        The store of `serve`, as --store says it: here its password is not seen by other users
+  KEYWARD_REPLAY_REDIS Where nodes share the replay memory, as --replay-redis says it
   KEYWARD_APP_SECRET   The AppSecret that `sign` signs with where no node is asked
   KEYWARD_LOG          How much `serve` writes to standard error; absent: `info`
 
