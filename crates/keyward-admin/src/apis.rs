@@ -31,7 +31,7 @@ pub(crate) async fn unpublish(State(admin): State<Admin>, asked: Asked) -> Resul
 
 async fn bind(admin: &Admin, asked: &Asked, binding: Option<StageSpec>) -> Result<Response, Refusal> {
     let stage: Stage = asked.parsed_segment("stage")?;
-    let control = asked.control(&admin);
+    let control = asked.control(admin);
     let apis = control.apis();
     let of: ObjectRef<_> = asked.object()?;
     if asked.must_match().is_some() {

@@ -25,9 +25,9 @@ pub(crate) async fn list_app_codes(State(admin): State<Admin>, asked: Asked) -> 
 }
 
 async fn list_credentials(admin: &Admin, asked: &Asked, kind: &str) -> Result<Response, Refusal> {
-    let control = asked.control(&admin);
+    let control = asked.control(admin);
     let revision = control.revision();
-    let view = asked.control(&admin).applications().get(&asked.actor, asked.object()?).await?;
+    let view = asked.control(admin).applications().get(&asked.actor, asked.object()?).await?;
     Ok(credentials::of_kind(revision, &view.credentials, kind))
 }
 

@@ -56,7 +56,7 @@ pub(crate) async fn disable(State(admin): State<Admin>, asked: Asked) -> Result<
 }
 
 async fn written(admin: &Admin, asked: &Asked, change: CredentialChange) -> Result<Response, Refusal> {
-    let control = asked.control(&admin);
+    let control = asked.control(admin);
     let credentials = control.credentials();
     check_match(admin, asked).await?;
     let changed = credentials.change(&asked.actor, id(asked)?, change).await?;
@@ -68,7 +68,7 @@ async fn check_match(admin: &Admin, asked: &Asked) -> Result<(), Refusal> {
     if asked.must_match().is_none() {
         return Ok(());
     }
-    let view = asked.control(&admin).credentials().get(&asked.actor, id(asked)?).await?;
+    let view = asked.control(admin).credentials().get(&asked.actor, id(asked)?).await?;
     crate::crud::check_match(asked, view.revision)
 }
 

@@ -72,8 +72,8 @@ pub(crate) async fn caller_id(
     of: ObjectRef<CallerId>,
 ) -> Result<CallerId, Refusal> {
     Ok(match kind {
-        CallerKind::Application => asked.control(&admin).applications().get(&asked.actor, of).await?.id,
-        CallerKind::Consumer => asked.control(&admin).consumers().get(&asked.actor, of).await?.id,
+        CallerKind::Application => asked.control(admin).applications().get(&asked.actor, of).await?.id,
+        CallerKind::Consumer => asked.control(admin).consumers().get(&asked.actor, of).await?.id,
     })
 }
 
@@ -159,7 +159,7 @@ async fn check_match(admin: &Admin, asked: &Asked) -> Result<(), Refusal> {
     if asked.must_match().is_none() {
         return Ok(());
     }
-    let view = asked.control(&admin).grants().get(&asked.actor, id(asked)?).await?;
+    let view = asked.control(admin).grants().get(&asked.actor, id(asked)?).await?;
     crate::crud::check_match(asked, view.revision)
 }
 

@@ -46,7 +46,7 @@ async fn check_match(admin: &Admin, asked: &Asked) -> Result<(), Refusal> {
     if asked.must_match().is_none() {
         return Ok(());
     }
-    let view = asked.control(&admin).groups().get(&asked.actor, asked.object()?).await?;
+    let view = asked.control(admin).groups().get(&asked.actor, asked.object()?).await?;
     crate::crud::check_match(asked, view.revision)
 }
 

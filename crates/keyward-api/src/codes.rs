@@ -41,6 +41,7 @@ codes! {
     "clock_skew": "The tolerance on times is too large";
     "conflict": "Another object has what this one claims";
     "contradiction": "The store holds what this would contradict";
+    "copy_unusable": "The local copy of the store cannot be used";
     "credential_ended": "The credential has ended already";
     "csrf_missing": "A session's write lacks `X-Keyward-Csrf`";
     "data_folder_unusable": "The data folder cannot be used";
@@ -75,6 +76,7 @@ codes! {
     "jwt_not_rotated": "A key set holds several keys by itself";
     "jwt_unknown": "The consumer has no JWT";
     "key_pairs_empty": "An application has at least its default key pair";
+    "key_set_remote": "The keys are fetched from the address that the consumer names";
     "last_owner": "Nobody would own everything any more";
     "limit_malformed": "`limit` is not a number of items";
     "master_key_missing": "The store was sealed with a master key that is not there";
@@ -124,8 +126,10 @@ codes! {
     "sources_count": "API keys stand in one to three places";
     "stages_empty": "A grant names no stage";
     "store_address": "The address of the store is not one";
+    "store_away": "The store is away, and there is no local copy to start from";
     "store_locked": "Another node has the store";
     "store_newer": "The store was written by a newer version";
+    "store_refused": "The store refuses this node";
     "store_unavailable": "The store does not answer";
     "store_went_back": "The store is older than what the node has applied";
     "text_malformed": "A text has a character that no text has";

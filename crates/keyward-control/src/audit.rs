@@ -161,6 +161,7 @@ impl Audit<'_> {
                 Ok(())
             })
         });
-        Ok(work.await?.0)
+        work.await?;
+        Ok(())
     }
 }

@@ -40,7 +40,8 @@ impl Credentials<'_> {
                 Ok(())
             })
         });
-        Ok(work.await?.0)
+        work.await?;
+        Ok(())
     }
 }
 

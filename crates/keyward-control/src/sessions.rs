@@ -282,7 +282,8 @@ impl Sessions<'_> {
                 Ok(())
             })
         });
-        Ok(work.await?.0)
+        work.await?;
+        Ok(())
     }
 
     /// A use that cannot be noted must not keep anybody out.

@@ -108,7 +108,10 @@ fn every_field_of_the_world_file_is_on_its_page() {
     let examples = blocks("docs/world-file.md", "yaml").join("\n");
     let fields = lists("allowed: &[");
     assert!(fields.len() > 60, "{fields:?}");
-    for field in fields {
+    // What only the admin API describes.
+    let elsewhere =
+        ["password", "roles", "identities", "role", "issuer", "subject", "accounts", "to", "apis", "grants"];
+    for field in fields.into_iter().filter(|field| !elsewhere.contains(&field.as_str())) {
         let there = |mark: char| examples.contains(&format!("{mark}{field}:"));
         assert!(
             [' ', '{', '\n', '('].into_iter().any(there) || examples.starts_with(&field),
@@ -202,7 +205,10 @@ async fn the_page_of_the_data_folder_lists_its_files() {
         if below.components().count() > 1 { format!("{first}/") } else { first }
     };
     let found: BTreeSet<String> = gateway.data_files().iter().map(|(path, _)| name(path)).collect();
-    assert_eq!(first_cells("docs/operating.md", "The data folder"), found);
+    let mut told = first_cells("docs/operating.md", "The data folder");
+    // Only with PostgreSQL; `outage.rs` reads it.
+    assert!(told.remove("copy/"));
+    assert_eq!(told, found);
 }
 
 #[test]
