@@ -242,6 +242,7 @@ pub(crate) fn stored<T>(
         credentials: Vec::new(),
         state: None,
         granted_by: None,
+        nobody_authorized: None,
         has_password: None,
         revoked: None,
         last_used: None,

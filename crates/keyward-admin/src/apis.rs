@@ -49,5 +49,7 @@ async fn bind(admin: &Admin, asked: &Asked, binding: Option<StageSpec>) -> Resul
 }
 
 fn shown(view: ApiView) -> Stored<keyward_api::Api> {
-    stored(view.id, view.revision, view.created, view.changed, view.spec.describe())
+    let mut api = stored(view.id, view.revision, view.created, view.changed, view.spec.describe());
+    api.nobody_authorized = Some(view.nobody_authorized);
+    api
 }

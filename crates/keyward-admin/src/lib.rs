@@ -28,6 +28,7 @@ mod open;
 mod operators;
 mod refusal;
 mod request;
+mod review;
 mod router;
 mod server;
 mod services;

@@ -1,6 +1,7 @@
 //! The query parameters of lists.
 
-use keyward_control::{ListFilter, Order};
+use keyward_control::{ListFilter, ObjectRef, Order};
+use keyward_model::{ApiKind, GatewayId};
 
 use crate::refusal::Refusal;
 use crate::request::Asked;
@@ -13,11 +14,17 @@ pub(crate) fn filter(asked: &Asked) -> Result<ListFilter, Refusal> {
         name_contains: asked.get("name").map(ToOwned::to_owned),
         tag: tag.map(|(name, value)| (name.to_owned(), value.to_owned())),
         app_key: asked.parsed("app_key")?,
+        api_kind: asked.get("kind").map(|_| ApiKind::Rest),
+        gateway: asked.get("gateway").map(|text| gateway(asked, text)).transpose()?,
         enabled: asked.get("state").map(|state| state == "enabled"),
         order: order(asked),
         after: asked.get("after").map(ToOwned::to_owned),
         limit: limit(asked),
     })
+}
+
+fn gateway(asked: &Asked, text: &str) -> Result<ObjectRef<GatewayId>, Refusal> {
+    ObjectRef::parse(text, &asked.account()?).map_err(|error| Refusal::parameter("gateway", error))
 }
 
 /// `name`, `created`; with a `-` before it the last first.

@@ -10,7 +10,7 @@ use keyward_api::Route;
 
 use crate::{
     Admin, accounts, apis, applications, audit, callers, consumers, contract, credentials, explain, gateways,
-    grants, groups, guard, health, nodes, once, operators, refusal, services, sessions, usage, world,
+    grants, groups, guard, health, nodes, once, operators, refusal, review, services, sessions, usage, world,
 };
 
 /// Everything that the admin address answers.
@@ -175,6 +175,7 @@ fn handler(route: Route) -> MethodRouter<Admin> {
         Route::RevokeGrant => post(grants::revoke),
         Route::RenounceGrant => post(grants::renounce),
 
+        Route::ReviewAccess => get(review::list),
         Route::ListUsage => get(usage::list),
     }
 }

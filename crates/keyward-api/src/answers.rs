@@ -35,6 +35,9 @@ pub struct Stored<T> {
     /// Of a grant: who gave it, as the audit names actors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub granted_by: Option<String>,
+    /// Of an API: does it admit callers, while no grant authorizes any of them, now or later?
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nobody_authorized: Option<bool>,
     /// Of an operator: can it sign in by password?
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub has_password: Option<bool>,

@@ -45,6 +45,7 @@ codes! {
     "credential_ended": "The credential has ended already";
     "csrf_missing": "A session's write lacks `X-Keyward-Csrf`";
     "data_folder_unusable": "The data folder cannot be used";
+    "days_malformed": "A number of days is not within its bounds";
     "default_key_pair": "The default key pair of an application cannot be deleted";
     "default_key_pair_kept": "The default key pair of an application cannot be left out";
     "default_stays": "The account and the gateway `default` cannot be deleted";

@@ -98,6 +98,11 @@ forms! {
     Origin = {"type": "string", "enum": ["generated", "custom", "reference"]};
     /// Where now lies in a grant's validity, or that it was revoked.
     GrantState = {"type": "string", "enum": ["not_yet", "in_effect", "expired", "revoked"]};
+    /// What a review finds.
+    Finding = {"type": "string", "enum": ["grant_unused", "grant_ending", "credential_never_used", "credential_ending",
+        "weak_secret", "caller_without_grant", "api_without_grant"]};
+    /// What a review finds it about.
+    ReviewNoun = {"type": "string", "enum": ["grant", "credential", "application", "consumer", "api"]};
     /// What a caller is.
     CallerNoun = {"type": "string", "enum": ["application", "consumer"]};
     /// What was decided.

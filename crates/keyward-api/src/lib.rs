@@ -30,6 +30,7 @@ mod operations;
 mod operators;
 mod problem;
 mod read;
+mod review;
 mod routes;
 mod services;
 mod sessions;
@@ -61,6 +62,7 @@ pub use openapi::{SESSION_COOKIE, openapi};
 pub use operations::OperationName;
 pub use operators::{OpenIdentity, Operator, OperatorToken, RoleHeld, StoredToken};
 pub use problem::{FieldProblem, PROBLEM_JSON, Problem};
+pub use review::ReviewItem;
 pub use routes::{
     About, Access, Action, Answers, Body, Form, Method, Parameter as RouteParameter, Route, SchemaOf,
 };

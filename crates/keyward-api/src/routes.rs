@@ -8,8 +8,8 @@ pub use parameter::{Form, Parameter};
 
 use about::{list, made, one, plain, text, written};
 use parameter::{
-    APPLY, AUDIT, AUDIT_EXPORT, AUDIT_MARK, DELETE, DRY, EXPLAIN, EXPORT, FIND, GRANTS, LIST, NAMED, NONE,
-    ONE, OPERATORS, RENOUNCE, TAGGED, USAGE, WHO_CAN,
+    APIS, APPLY, AUDIT, AUDIT_EXPORT, AUDIT_MARK, DELETE, DRY, EXPLAIN, EXPORT, FIND, GRANTS, LIST, NAMED,
+    NONE, ONE, OPERATORS, RENOUNCE, REVIEW, TAGGED, USAGE, WHO_CAN,
 };
 
 use crate::consumers::Consumer;
@@ -18,8 +18,8 @@ use crate::groups::GivenMember;
 use crate::{
     Account, Answer, Api, Application, Applied, AuditCheck, AuditEntry, BootstrapAnswer, Credential, Deleted,
     Done, Explanation, ForeignCaller, Gateway, Grant, GrantBatch, GrantsGiven, Group, Jwt, NewApplication,
-    NewConsumer, Node, Operator, OperatorToken, PasswordChange, Revealed, Revoked, Service, SignIn,
-    StageBinding, Stored, StoredToken, Usage, WhoAmI, WhoCan,
+    NewConsumer, Node, Operator, OperatorToken, PasswordChange, Revealed, ReviewItem, Revoked, Service,
+    SignIn, StageBinding, Stored, StoredToken, Usage, WhoAmI, WhoCan,
 };
 
 pub use keyward_model::Action;
@@ -230,7 +230,7 @@ routes! {
         one::<Stored<Service>>(ONE).if_match();
 
     /// List APIs, oldest first.
-    ListApis = Get "/v1/apis", "api" List: list::<Stored<Api>>(LIST);
+    ListApis = Get "/v1/apis", "api" List: list::<Stored<Api>>(APIS);
     /// Make an API.
     CreateApi = Post "/v1/apis", "api" Create:
         made::<Stored<Api>>(NONE).takes::<Api>(r#"{"name": "orders", "base_path": "/orders", "admits": ["app_signature"], "stages": {"RELEASE": {"service": "orders"}}}"#);
@@ -386,6 +386,8 @@ routes! {
     RenounceGrant = Post "/v1/grants/{id}/renounce", "grant" Revoke:
         one::<Revoked>(RENOUNCE).by_id("grt_").if_match();
 
+    /// List what somebody should look at: what is unused, ends soon, is weak or leads nowhere.
+    ReviewAccess = Get "/v1/access-review", "access_review" List: list::<ReviewItem>(REVIEW);
     /// List calls per day (UTC), caller, API and outcome, the oldest day first.
     ListUsage = Get "/v1/usage", "usage" List: list::<Usage>(USAGE);
 }

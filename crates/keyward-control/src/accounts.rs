@@ -1,7 +1,7 @@
 //! Accounts: what can be done with them.
 
 use keyward_model::{Account, AccountId, AccountSpec, Name, Noun, Qualified, Timestamp, World};
-use keyward_store::{CallerFilter, ListPage, RecordId, Stored, Within};
+use keyward_store::{ApisOf, CallerFilter, ListPage, RecordId, Stored, Within};
 
 use crate::gather::Gather;
 use crate::object::{self, Object, default_stays};
@@ -171,7 +171,7 @@ impl Object for AccountObject {
         for found in gather.reads.list_services(of, None, &first).await? {
             gather.existing.add_service(found.object);
         }
-        for found in gather.reads.list_apis(of, None, &first).await? {
+        for found in gather.reads.list_apis(&ApisOf::within(of.clone()), &first).await? {
             gather.existing.add_api(found.object);
         }
         let filter = CallerFilter { within: of.clone(), ..CallerFilter::default() };

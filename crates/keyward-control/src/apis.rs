@@ -1,8 +1,11 @@
 //! APIs: what can be done with them.
 
-use keyward_model::{AccountId, Api, ApiId, ApiSpec, Name, Noun, Qualified, Timestamp, World};
-use keyward_store::{ListPage, RecordId, Stored};
+use keyward_model::{
+    AccountId, Api, ApiId, ApiSpec, CredentialKind, Name, Noun, Qualified, Timestamp, World,
+};
+use keyward_store::{ApisOf, ListPage, RecordId, Stored};
 
+use crate::gateways::GatewayObject;
 use crate::gather::Gather;
 use crate::object::{self, Object, incomplete};
 use crate::plan::alone;
@@ -22,6 +25,8 @@ pub struct ApiView {
     pub created: Timestamp,
     /// When it was last changed.
     pub changed: Timestamp,
+    /// Does it admit callers, while no grant authorizes any of them, now or later?
+    pub nobody_authorized: bool,
     /// As it would stand in a world file.
     pub spec: ApiSpec,
 }
@@ -150,7 +155,10 @@ impl Object for ApiObject {
         gather.gateways().await?;
         gather.add_api(found.object.clone()).await?;
         let spec = api_spec(&gather.existing, &found.object);
+        let for_all = found.object.settings.admits.contains(CredentialKind::Anyone);
+        let nobody_authorized = !for_all && !gather.reads.is_granted_on(found.object.id, gather.now).await?;
         Ok(ApiView {
+            nobody_authorized,
             id: found.object.id,
             account: found.object.account,
             revision: found.revision,
@@ -175,7 +183,16 @@ impl Object for ApiObject {
         filter: &ListFilter,
         page: &ListPage,
     ) -> Result<Vec<Stored<Api>>, ControlError> {
-        let within = object::within(gather, filter).await?;
-        Ok(gather.reads.list_apis(&within, filter.name_contains.as_deref(), page).await?)
+        let gateway = match &filter.gateway {
+            None => None,
+            Some(of) => Some(object::find::<GatewayObject>(gather, of).await?.object.id),
+        };
+        let of = ApisOf {
+            within: object::within(gather, filter).await?,
+            name: filter.name_contains.clone(),
+            kind: filter.api_kind,
+            gateway,
+        };
+        Ok(gather.reads.list_apis(&of, page).await?)
     }
 }

@@ -77,7 +77,7 @@ impl Audit<'_> {
         });
         let after = after.transpose()?;
         let mut reader = self.control.store().reader().await?;
-        let mut gather = Gather::new(reader.reads(), actor);
+        let mut gather = Gather::new(reader.reads(), actor, self.control.now());
         let within = match &query.account {
             None => gather.seen_accounts(),
             Some(name) => {

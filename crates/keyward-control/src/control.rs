@@ -19,8 +19,8 @@ use crate::shared::Shared;
 use crate::writer::{Work, Writes};
 use crate::{
     Accounts, Actor, Apis, Applications, Applied, ApplyOptions, Audit, Callers, Clock, Consumers,
-    ControlError, Credentials, ErrorKind, Gateways, Grants, Groups, Minter, Operators, Random, Services,
-    Sessions, Usage, follow, load, nodes, writer,
+    ControlError, Credentials, ErrorKind, Gateways, Grants, Groups, Minter, Operators, Random, Review,
+    Services, Sessions, Usage, follow, load, nodes, writer,
 };
 
 /// How a node's control is set up.
@@ -335,6 +335,11 @@ impl Control {
 
     pub(crate) fn keep_presence(&self, presence: Presence) {
         *self.inner.presence.lock().unwrap_or_else(PoisonError::into_inner) = Some(presence);
+    }
+
+    /// What somebody should look at.
+    pub fn review(&self) -> Review<'_> {
+        Review { control: self }
     }
 
     /// What is known of use.

@@ -11,7 +11,7 @@ use crate::gather::Gather;
 use crate::job::Job;
 use crate::minter::hint;
 use crate::object::{self, NO_WARNINGS, Object};
-use crate::plan::{Step, check_app_secret, check_opaque, describe_credential, is_weak};
+use crate::plan::{Step, check_app_secret, check_opaque, describe_credential};
 use crate::views::credential_view;
 use crate::{
     Actor, Control, ControlError, Created, Deleted, ErrorKind, KeySetHealth, Minted, ObjectRef, Problem,
@@ -95,7 +95,7 @@ impl Credentials<'_> {
     pub async fn get(&self, actor: &Actor, id: CredentialId) -> Result<CredentialView, ControlError> {
         actor.may("credential", Action::Show)?;
         let mut reader = self.control.store().reader().await?;
-        let mut gather = Gather::new(reader.reads(), actor);
+        let mut gather = Gather::new(reader.reads(), actor, self.control.now());
         let found = stored(&mut gather, id).await?;
         view(&mut gather, &found).await
     }
@@ -111,7 +111,7 @@ impl Credentials<'_> {
     ) -> Result<CredentialView, ControlError> {
         actor.may("credential", Action::Show)?;
         let mut reader = self.control.store().reader().await?;
-        let mut gather = Gather::new(reader.reads(), actor);
+        let mut gather = Gather::new(reader.reads(), actor, self.control.now());
         let found = gather.reads.credential_by_app_key(app_key).await?;
         let found = found.filter(|found| found.object.app_key.as_ref() == Some(app_key));
         let found = found.filter(|found| gather.sees(Some(found.object.account)));
@@ -126,7 +126,7 @@ impl Credentials<'_> {
     pub async fn list(&self, actor: &Actor, caller: CallerId) -> Result<Vec<CredentialView>, ControlError> {
         actor.may("credential", Action::List)?;
         let mut reader = self.control.store().reader().await?;
-        let mut gather = Gather::new(reader.reads(), actor);
+        let mut gather = Gather::new(reader.reads(), actor, self.control.now());
         gather.callers(&[caller]).await?;
         let account = gather.existing.callers.get(&caller).map(|caller| caller.account);
         if !account.is_some_and(|account| gather.sees(Some(account))) {
@@ -502,7 +502,7 @@ pub(crate) async fn new_value(
         hint: if is_given { None } else { hint(&value) },
         sealing: sealing.unwrap_or_else(|| Sealing::Set(value.clone())),
     };
-    let weak = is_given && row.kind != "jwt" && is_weak(&value);
+    let weak = is_given && row.kind != "jwt" && value.is_weak();
     Ok(Reset { record, generated: (!is_given).then_some(value), weak })
 }
 

@@ -1,11 +1,15 @@
 //! Asking before the fact: would this be permitted, and who may do it?
 
-use keyward_access::{Basis, Explanation, Question, staleness_ms};
+use std::sync::Arc;
+
+use keyward_access::{Basis, Explanation, Question, Snapshot, staleness_ms};
 use keyward_model::{
     ApiId, AppKey, CallerId, CallerKind, CredentialId, DenyReason, GatewayId, GrantId, Name, Revision, Stage,
     Timestamp,
 };
 
+use crate::gather::Gather;
+use crate::past::Past;
 use crate::{Actor, Control, ControlError, ErrorKind, ObjectRef};
 
 /// What an operator asks, by names or ids.
@@ -74,14 +78,15 @@ pub struct PermittedCaller {
 }
 
 impl Control {
-    /// Would this be permitted, and why? Decided by the same code that decides requests, on the Snapshot in effect.
+    /// Would this be permitted, and why? Decided by the same code that decides requests, on the Snapshot in effect; of a
+    /// moment that has passed, on a Snapshot of what was in effect then.
     ///
     /// # Errors
     /// Something that is named does not exist.
     pub async fn explain(&self, actor: &Actor, ask: Ask, of: AskedCaller) -> Result<Explained, ControlError> {
         let (caller, credential) = self.asked_caller(actor, of).await?;
         let question = self.question(actor, ask, caller, credential).await?;
-        let snapshot = self.snapshots().load_full();
+        let snapshot = self.snapshot_for(actor, &question).await?;
         let Explanation { decision, grant, near_misses } = keyward_access::explain(&snapshot, &question);
         Ok(Explained {
             revision: snapshot.revision(),
@@ -94,13 +99,13 @@ impl Control {
         })
     }
 
-    /// Everybody who would be permitted this. Reads every caller.
+    /// Everybody who would be permitted this, or was at a moment that has passed. Reads every caller.
     ///
     /// # Errors
     /// Something that is named does not exist.
     pub async fn who_can(&self, actor: &Actor, ask: Ask) -> Result<WhoCan, ControlError> {
         let question = self.question(actor, ask, None, None).await?;
-        let snapshot = self.snapshots().load_full();
+        let snapshot = self.snapshot_for(actor, &question).await?;
         let permitted =
             keyward_access::who_can(&snapshot, &question).into_iter().filter_map(|(entry, grant)| {
                 let account = snapshot.account(entry.account())?;
@@ -114,6 +119,18 @@ impl Control {
         let callers = permitted.collect();
         let anyone = keyward_access::explain(&snapshot, &question).decision == Ok(Basis::Anyone);
         Ok(WhoCan { revision: snapshot.revision(), anyone, callers })
+    }
+
+    /// What the question is judged by.
+    async fn snapshot_for(&self, actor: &Actor, question: &Question) -> Result<Arc<Snapshot>, ControlError> {
+        let snapshot = self.snapshots().load_full();
+        if question.at >= self.now() {
+            return Ok(snapshot);
+        }
+        let mut reader = self.store().reader_at_one_moment().await?;
+        let mut gather = Gather::new(reader.reads(), actor, self.now());
+        let mut past = Past::at(&mut gather, question.at).await?;
+        Ok(Arc::new(past.around(question.api, question.caller, &snapshot).await?))
     }
 
     async fn asked_caller(
@@ -143,17 +160,21 @@ impl Control {
         caller: Option<CallerId>,
         credential: Option<CredentialId>,
     ) -> Result<Question, ControlError> {
-        let api = match (self.apis().get(actor, ask.api).await, ask.api_else) {
-            (Err(error), Some(elsewhere)) if error.kind() == ErrorKind::NotFound => {
-                // What the operator named is told, not where else was looked.
-                self.apis().get(actor, elsewhere).await.map_err(|_| error)?
+        let api = match (self.apis().get(actor, ask.api.clone()).await, ask.api_else) {
+            (Err(error), elsewhere) if error.kind() == ErrorKind::NotFound => {
+                match (self.api_that_was(actor, &ask.api, ask.at).await?, elsewhere) {
+                    (Some(id), _) => id,
+                    // What the operator named is told, not where else was looked.
+                    (None, Some(elsewhere)) => self.apis().get(actor, elsewhere).await.map_err(|_| error)?.id,
+                    (None, None) => return Err(error),
+                }
             }
-            (found, _) => found?,
+            (found, _) => found?.id,
         };
         let gateway = self.gateways().get(actor, ask.gateway).await?;
         Ok(Question {
             gateway: gateway.id,
-            api: api.id,
+            api,
             stage: ask.stage,
             operation: ask.operation,
             caller,
@@ -161,5 +182,31 @@ impl Control {
             at: ask.at,
             staleness_ms: staleness_ms(self.freshness().confirmed_at(), self.now()),
         })
+    }
+
+    /// An API that is no more, by the id it had.
+    async fn api_that_was(
+        &self,
+        actor: &Actor,
+        of: &ObjectRef<ApiId>,
+        at: Timestamp,
+    ) -> Result<Option<ApiId>, ControlError> {
+        let (id, within) = match of {
+            ObjectRef::Id(id) => (*id, None),
+            ObjectRef::IdIn(id, account) => (*id, Some(account)),
+            ObjectRef::Named(_) => return Ok(None),
+        };
+        if at >= self.now() {
+            return Ok(None);
+        }
+        let mut reader = self.store().reader().await?;
+        let mut gather = Gather::new(reader.reads(), actor, self.now());
+        let account = Past::at(&mut gather, at).await?.account_of_api(id).await?;
+        if let Some(name) = within
+            && gather.account_named(name).await?.map(|account| account.id) != account
+        {
+            return Ok(None);
+        }
+        Ok(account.filter(|account| gather.sees(Some(*account))).map(|_| id))
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use keyward_model::{
     AccountId, Action, CallerId, CallerKind, JwtKeySource, JwtSpec, Name, Noun, Proof, Timestamp, World,
 };
-use keyward_store::{CallerFilter, GrantsOf, ListPage, Stored};
+use keyward_store::{ApisOf, CallerFilter, GrantsOf, ListPage, Stored};
 
 use crate::apis::ApiObject;
 use crate::applications::ApplicationObject;
@@ -28,7 +28,7 @@ pub(crate) async fn export(
 ) -> Result<World, ControlError> {
     actor.may("world", Action::Export)?;
     let mut reader = control.store().reader_at_one_moment().await?;
-    let mut gather = Gather::new(reader.reads(), actor);
+    let mut gather = Gather::new(reader.reads(), actor, control.now());
     let mut world = World::default();
     let of: Vec<AccountId> = export_accounts(&mut gather, &accounts, &mut world).await?;
     gather.gateways().await?;
@@ -78,7 +78,7 @@ async fn export_account(
         }
     }
     loop {
-        let found = gather.reads.list_apis(&account.into(), None, &page).await?;
+        let found = gather.reads.list_apis(&ApisOf::within(account.into()), &page).await?;
         let more = next(&mut page, &found, |api| api.id.to_string());
         for api in found {
             world.apis.push(alone(ApiObject::view(gather, api).await?.spec));

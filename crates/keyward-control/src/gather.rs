@@ -17,6 +17,8 @@ use crate::{Actor, CredentialView, KeySetHealth};
 pub(crate) struct Gather<'r> {
     pub(crate) reads: Reads<'r>,
     pub(crate) existing: Existing,
+    /// The moment at which things are looked at.
+    pub(crate) now: Timestamp,
     seen: Seen,
 }
 
@@ -25,8 +27,8 @@ const PAGE: u32 = 1_000;
 
 impl<'r> Gather<'r> {
     /// For this actor, for whom accounts that are not its own are not there by name.
-    pub(crate) fn new(reads: Reads<'r>, actor: &Actor) -> Self {
-        Self { reads, existing: Existing::default(), seen: actor.seen() }
+    pub(crate) fn new(reads: Reads<'r>, actor: &Actor, now: Timestamp) -> Self {
+        Self { reads, existing: Existing::default(), now, seen: actor.seen() }
     }
 
     /// May the actor know of this account's objects? What belongs to no account is there for all.

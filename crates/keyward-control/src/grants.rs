@@ -159,7 +159,7 @@ impl Grants<'_> {
     pub async fn get(&self, actor: &Actor, id: GrantId) -> Result<GrantView, ControlError> {
         actor.may("grant", Action::Show)?;
         let mut reader = self.control.store().reader().await?;
-        let mut gather = Gather::new(reader.reads(), actor);
+        let mut gather = Gather::new(reader.reads(), actor, self.control.now());
         let found = stored(&mut gather, id).await?;
         view(&mut gather, &found, self.control.now()).await
     }
@@ -172,7 +172,7 @@ impl Grants<'_> {
         actor.may("grant", Action::List)?;
         let page = list_page::<GrantId>(filter.after.as_deref(), filter.limit, Order::default())?;
         let mut reader = self.control.store().reader().await?;
-        let mut gather = Gather::new(reader.reads(), actor);
+        let mut gather = Gather::new(reader.reads(), actor, self.control.now());
         let mut of = GrantsOf {
             revoked: filter.revoked,
             state: filter.state,
@@ -311,7 +311,7 @@ impl Grants<'_> {
     ) -> Result<(Vec<GrantView>, usize), ControlError> {
         let now = self.control.now();
         let mut reader = self.control.store().reader().await?;
-        let mut gather = Gather::new(reader.reads(), actor);
+        let mut gather = Gather::new(reader.reads(), actor, self.control.now());
         let gone = stored(&mut gather, id).await?.object;
         let callers = match gone.grantee {
             Grantee::Caller(caller) => vec![caller],

@@ -71,7 +71,8 @@ impl<'s> Job<'s> {
 
     /// What can be read, with what was written so far.
     pub(crate) fn gather(&mut self) -> Gather<'_> {
-        Gather::new(self.tx.reads(), &self.current.actor)
+        let now = self.now();
+        Gather::new(self.tx.reads(), &self.current.actor, now)
     }
 
     /// The transaction, for what has no revision.

@@ -107,7 +107,7 @@ impl Operators<'_> {
     /// It does not exist.
     pub async fn get(&self, actor: &Actor, of: ObjectRef<OperatorId>) -> Result<OperatorView, ControlError> {
         let mut reader = self.control.store().reader().await?;
-        let mut gather = Gather::new(reader.reads(), actor);
+        let mut gather = Gather::new(reader.reads(), actor, self.control.now());
         let found = find(&mut gather, actor, &of).await?;
         if !is_self(actor, found.object.id) {
             actor.may("operator", Action::Show)?;
@@ -123,7 +123,7 @@ impl Operators<'_> {
         actor.may("operator", Action::List)?;
         let page = list_page::<OperatorId>(filter.after.as_deref(), filter.limit, filter.order)?;
         let mut reader = self.control.store().reader().await?;
-        let mut gather = Gather::new(reader.reads(), actor);
+        let mut gather = Gather::new(reader.reads(), actor, self.control.now());
         let within = crate::object::within(&mut gather, &filter).await?;
         let name = filter.name_contains.as_deref();
         let mut found = gather.reads.list_operators(&within, name, filter.enabled, &page).await?;
@@ -299,7 +299,7 @@ impl Operators<'_> {
     ) -> Result<Vec<OperatorTokenView>, ControlError> {
         actor.may("operator_token", Action::List)?;
         let mut reader = self.control.store().reader().await?;
-        let mut gather = Gather::new(reader.reads(), actor);
+        let mut gather = Gather::new(reader.reads(), actor, self.control.now());
         let operator = find(&mut gather, actor, &of).await?.object;
         if !is_self(actor, operator.id) {
             actor.may("operator", Action::List)?;

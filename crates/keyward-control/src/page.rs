@@ -1,7 +1,9 @@
 //! Lists in pages.
 
-use keyward_model::{AppKey, Name};
+use keyward_model::{ApiKind, AppKey, GatewayId, Name};
 pub use keyward_store::Order;
+
+use crate::ObjectRef;
 
 /// Which objects a list has, and which page of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +16,10 @@ pub struct ListFilter {
     pub tag: Option<(String, String)>,
     /// Only the caller with this AppKey.
     pub app_key: Option<AppKey>,
+    /// Only APIs of this kind.
+    pub api_kind: Option<ApiKind>,
+    /// Only APIs published to this gateway.
+    pub gateway: Option<ObjectRef<GatewayId>>,
     /// Only enabled, or only disabled ones.
     pub enabled: Option<bool>,
     /// In which order; the same for every page.

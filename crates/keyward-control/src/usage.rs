@@ -73,7 +73,7 @@ impl Usage<'_> {
         let limit = list_limit(filter.limit)?;
         let after = filter.after.as_deref().map(read_key).transpose()?;
         let mut reader = self.control.store().reader().await?;
-        let mut gather = Gather::new(reader.reads(), actor);
+        let mut gather = Gather::new(reader.reads(), actor, self.control.now());
         let mut of = UsageOf {
             caller: filter.caller,
             from: filter.from,

@@ -4,6 +4,8 @@
 //! have the master key, cannot change, remove or insert an entry without it being seen. Cutting the end off, together with
 //! the count in `head`, is seen only against a count or hash that was kept elsewhere ([`AuditCheck`] gives both).
 
+use std::collections::BTreeMap;
+
 use aws_lc_rs::hmac;
 use keyward_model::{AccountId, Timestamp};
 use sqlx::any::AnyRow;
@@ -228,6 +230,52 @@ impl Reads<'_> {
         );
         let rows = self.all(statement).await?;
         rows.iter().map(|row| read(row).map_err(|why| crate::reads::damaged("audit", "audit", why))).collect()
+    }
+
+    /// The last entry that was written by this moment, and the revision it came with; zeros if there was none.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn audit_place_at(&mut self, at: Timestamp) -> Result<(u64, u64), StoreError> {
+        let end = self.optional(sqlx::query("SELECT audit_seq AS seq FROM head WHERE only_row = 1")).await?;
+        let (mut found, mut low) = ((0, 0), 0);
+        let mut high = end.map_or(0, |row| row.number("seq").unwrap_or_default());
+        // Entries stand in the order of time, so half of what is left is ruled out by each look.
+        while low < high {
+            let middle = low.midpoint(high).saturating_add(1).min(high);
+            let row = sqlx::query("SELECT revision, at FROM audit WHERE seq = $1").bind(middle);
+            let Some(row) = self.optional(row).await? else { break };
+            let unreadable = |why| crate::reads::damaged("audit", middle.to_string(), why);
+            if row.time("at").map_err(unreadable)? <= at {
+                low = middle;
+                found = (middle.unsigned_abs(), row.revision().map_err(unreadable)?);
+            } else {
+                high = middle.saturating_sub(1);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Of each of these objects the first entry after this one by which it was made, changed or deleted.
+    ///
+    /// # Errors
+    /// The store does not answer, or an entry cannot be read.
+    pub async fn first_changes_after(
+        &mut self,
+        seq: u64,
+        objects: &[String],
+    ) -> Result<BTreeMap<String, AuditRow>, StoreError> {
+        let select = "SELECT seq, revision, at, actor, action, touch, noun, object, account, detail FROM audit \
+                      WHERE seq > CAST($1 AS BIGINT) AND touch IN ('created', 'changed', 'deleted') AND object IN";
+        let mut first: BTreeMap<String, AuditRow> = BTreeMap::new();
+        for row in self.all_in(select, &[&seq.to_string()], objects).await? {
+            let row = read(&row).map_err(|why| crate::reads::damaged("audit", "audit", why))?;
+            match first.get(&row.object) {
+                Some(earlier) if earlier.seq <= row.seq => {}
+                _ => drop(first.insert(row.object.clone(), row)),
+            }
+        }
+        Ok(first)
     }
 
     /// The hash of this entry, in hexadecimal; none if there is no such entry. Entry 0 is the beginning of every chain.

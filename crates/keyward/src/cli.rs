@@ -20,6 +20,7 @@ mod operators;
 pub(crate) mod output;
 mod reference;
 pub(crate) mod remote;
+mod review;
 mod serve;
 mod services;
 mod sign;
@@ -95,6 +96,8 @@ enum Command {
     /// Look a caller of any account up by its exact id.
     #[command(after_help = examples::CALLER)]
     Caller(credentials::LookUp),
+    #[command(after_help = examples::REVIEW)]
+    AccessReview(review::AccessReview),
     #[command(after_help = examples::USAGE)]
     Usage(usage::UsageCommand),
     /// Print the contract of the admin API: OpenAPI 3.1, as a node serves it at `/openapi.json`.
@@ -175,6 +178,7 @@ fn run(command: Command) -> Outcome {
             Command::Operator(command) => command.run().await,
             Command::Audit(command) => command.run().await,
             Command::Caller(look_up) => look_up.run().await,
+            Command::AccessReview(review) => review.run().await,
             Command::Usage(usage) => usage.run().await,
             Command::Openapi => openapi(),
             Command::Completion { shell } => completion(shell),

@@ -184,6 +184,45 @@ pub(super) const NAMED: &[Parameter] = &[NAME, SORT, AFTER, LIMIT];
 /// Of a list of what belongs to accounts.
 pub(super) const LIST: &[Parameter] = &[OF_ACCOUNT, NAME, SORT, AFTER, LIMIT];
 
+/// Of the list of APIs.
+pub(super) const APIS: &[Parameter] = &[
+    OF_ACCOUNT,
+    NAME,
+    Parameter::new("kind", Form::Choice(&["rest"]), "Only those of this kind"),
+    Parameter::new("gateway", Form::Name, "Only those published to this gateway, by name or id"),
+    SORT,
+    AFTER,
+    LIMIT,
+];
+
+/// Of the access review.
+pub(super) const REVIEW: &[Parameter] = &[
+    Parameter::new(
+        "finding",
+        Form::Choice(&[
+            "grant_unused",
+            "grant_ending",
+            "credential_never_used",
+            "credential_ending",
+            "weak_secret",
+            "caller_without_grant",
+            "api_without_grant",
+        ]),
+        "Only this finding",
+    ),
+    OF_ACCOUNT,
+    Parameter::new(
+        "unused_days",
+        Form::Number(1, 3_650),
+        "After how many days without use something is unused",
+    )
+    .default("90"),
+    Parameter::new("ending_days", Form::Number(1, 3_650), "Within how many days something ends soon")
+        .default("30"),
+    AFTER,
+    LIMIT,
+];
+
 /// Of the list of operators.
 pub(super) const OPERATORS: &[Parameter] = &[OF_ACCOUNT, NAME, STATE, SORT, AFTER, LIMIT];
 

@@ -30,7 +30,7 @@ use uuid::Uuid;
 use crate::{ErrorKind, Minted, Minter, Problem, Touched, Warning};
 
 use callers::{Want, What};
-pub(crate) use credentials::{check_app_secret, check_opaque, is_weak};
+pub(crate) use credentials::{check_app_secret, check_opaque};
 pub(crate) use describe::{account_of, describe, describe_credential};
 pub(crate) use existing::{Existing, Known};
 pub(crate) use grants::{still_permitting, within_longest};

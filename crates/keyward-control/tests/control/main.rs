@@ -13,4 +13,5 @@ mod objects;
 mod pruning;
 mod refusals;
 mod restarts;
+mod reviewing;
 mod writing;

@@ -57,6 +57,10 @@ impl Node {
         self.clock.0.fetch_add(millis, Ordering::SeqCst);
     }
 
+    pub(crate) fn control_now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     pub(crate) async fn restarted(self) -> Self {
         self.control.close().await;
         let control = Control::open(self.options()).await.unwrap();

@@ -93,6 +93,11 @@ pub(crate) fn read(text: &str) -> Result<ApiSettings, String> {
     })
 }
 
+/// How a kind stands in the text of [`write`], whatever stands around it.
+pub(crate) fn kind_needle(kind: ApiKind) -> String {
+    format!("\"kind\":\"{}\"", kind.as_str())
+}
+
 fn read_kind(text: &str) -> Result<ApiKind, String> {
     match text {
         "rest" => Ok(ApiKind::Rest),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use keyward_model::{AccountId, Api, ApiId, GatewayId, Name, ServiceId, Stage, StageBinding};
+use keyward_model::{AccountId, Api, ApiId, ApiKind, GatewayId, Name, ServiceId, Stage, StageBinding};
 use sqlx::any::AnyRow;
 
 use super::{ListPage, Listing, Within, read_all, read_list, stored};
@@ -18,6 +18,26 @@ macro_rules! select {
 }
 
 pub(crate) const ALL: &str = select!("");
+
+/// Which APIs a list has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ApisOf {
+    /// Only these accounts'.
+    pub within: Within,
+    /// Only those whose name has this in it.
+    pub name: Option<String>,
+    /// Only those of this kind.
+    pub kind: Option<ApiKind>,
+    /// Only those published to this gateway.
+    pub gateway: Option<GatewayId>,
+}
+
+impl ApisOf {
+    /// Every API of these accounts.
+    pub fn within(within: Within) -> Self {
+        Self { within, ..Self::default() }
+    }
+}
 
 /// An API without its gateways and stages, which stand in tables of their own.
 pub(crate) fn read(row: &impl Columns) -> Result<Stored<Api>, String> {
@@ -82,17 +102,16 @@ impl Reads<'_> {
         Ok(apis)
     }
 
-    /// A page of APIs, by account and a part of the name.
+    /// A page of APIs.
     ///
     /// # Errors
     /// The store does not answer.
-    pub async fn list_apis(
-        &mut self,
-        within: &Within,
-        name: Option<&str>,
-        page: &ListPage,
-    ) -> Result<Vec<Stored<Api>>, StoreError> {
-        let listing = Listing::new(select!("")).within("account", within).name_has("name", name);
+    pub async fn list_apis(&mut self, of: &ApisOf, page: &ListPage) -> Result<Vec<Stored<Api>>, StoreError> {
+        let listing = Listing::new(select!(""))
+            .within("account", &of.within)
+            .name_has("name", of.name.as_deref())
+            .text("replace(doc, ?, '') <> doc", of.kind.map(docs::api::kind_needle))
+            .text("id IN (SELECT api FROM api_gateways WHERE gateway = ?)", of.gateway);
         let statement = listing.page(page, "id", Some("name"));
         let rows = self.all(statement).await?;
         self.complete(read_list("api", &rows, read)).await

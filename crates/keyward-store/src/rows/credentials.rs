@@ -308,17 +308,24 @@ impl<'p> ProofColumns<'p> {
     }
 }
 
+/// What is kept of a credential's value.
+struct Kept {
+    sealed: Option<Vec<u8>>,
+    version: i64,
+    weak: bool,
+}
+
 impl WriteTx<'_> {
     pub(crate) async fn put_credential(&mut self, record: &CredentialRecord) -> Result<(), StoreError> {
         let credential = &record.credential;
         let proof = ProofColumns::of(&credential.proof);
-        let (sealed, sealed_version) = self.seal_value(record).await?;
+        let Kept { sealed, version: sealed_version, weak } = self.seal_value(record).await?;
         let statement = sqlx::query(
             "INSERT INTO credentials (id, caller, account, kind, enabled, valid_until, origin, app_key, \
              app_key_folded, scheme, is_default, digest, digest_version, claim_name, claim_value, doc, hint, \
              sealed, sealed_version, revision, created, changed, jwks_url, \
-             jwks_refresh_s) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
-             $19, $20, $21, $22, $23, $24) ON CONFLICT (id) DO UPDATE SET \
+             jwks_refresh_s, weak) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
+             $19, $20, $21, $22, $23, $24, $25) ON CONFLICT (id) DO UPDATE SET \
              enabled = excluded.enabled, valid_until = excluded.valid_until, origin = excluded.origin, \
              app_key = excluded.app_key, app_key_folded = excluded.app_key_folded, scheme = excluded.scheme, \
              is_default = excluded.is_default, digest = excluded.digest, \
@@ -326,7 +333,7 @@ impl WriteTx<'_> {
              claim_value = excluded.claim_value, doc = excluded.doc, hint = excluded.hint, \
              sealed = excluded.sealed, sealed_version = excluded.sealed_version, \
              revision = excluded.revision, changed = excluded.changed, jwks_url = excluded.jwks_url, \
-             jwks_refresh_s = excluded.jwks_refresh_s",
+             jwks_refresh_s = excluded.jwks_refresh_s, weak = excluded.weak",
         )
         .bind(credential.id.to_string())
         .bind(credential.caller.to_string())
@@ -351,36 +358,40 @@ impl WriteTx<'_> {
         .bind(credential.created.as_millis())
         .bind(self.at())
         .bind(proof.remote.map(|remote| remote.url.to_string()))
-        .bind(proof.remote.map(|remote| i64::from(remote.refresh_s)));
+        .bind(proof.remote.map(|remote| i64::from(remote.refresh_s)))
+        .bind(i64::from(weak));
         self.run(statement).await?;
         Ok(())
     }
 
-    /// The sealed value to keep, and its version: a new one, the stored one, or none.
-    async fn seal_value(&mut self, record: &CredentialRecord) -> Result<(Option<Vec<u8>>, i64), StoreError> {
-        let id = record.credential.id.to_string();
+    /// What is kept of the value: a new one, the stored one, or none.
+    async fn seal_value(&mut self, record: &CredentialRecord) -> Result<Kept, StoreError> {
+        let credential = &record.credential;
+        let id = credential.id.to_string();
         let unreadable = |why| damaged("credential", &id, why);
-        let stored = sqlx::query("SELECT sealed, sealed_version FROM credentials WHERE id = $1");
-        let (kept, version) = match self.row(stored.bind(id.clone())).await? {
-            Some(row) => (
-                row.bytes_or_null("sealed").map_err(unreadable)?,
-                row.number("sealed_version").map_err(unreadable)?,
-            ),
-            None => (None, 0),
+        let stored = sqlx::query("SELECT sealed, sealed_version, weak FROM credentials WHERE id = $1");
+        let kept = match self.row(stored.bind(id.clone())).await? {
+            Some(row) => Kept {
+                sealed: row.bytes_or_null("sealed").map_err(unreadable)?,
+                version: row.number("sealed_version").map_err(unreadable)?,
+                weak: row.flag("weak").map_err(unreadable)?,
+            },
+            None => Kept { sealed: None, version: 0, weak: false },
         };
+        let version = kept.version.saturating_add(1);
         match &record.sealing {
-            Sealing::Keep => Ok((kept, version)),
-            Sealing::DigestOnly => Ok((None, version.saturating_add(1))),
+            Sealing::Keep => Ok(kept),
+            Sealing::DigestOnly => Ok(Kept { sealed: None, version, weak: false }),
             Sealing::Set(value) => {
                 let owner = owner(record.account);
-                let version = version.saturating_add(1);
-                let position = position(&owner, &id, record.credential.proof.kind(), version);
+                let position = position(&owner, &id, credential.proof.kind(), version);
                 let sealed = self
                     .store
                     .sealer
                     .seal(record.account, &position, value)
                     .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-                Ok((Some(sealed), version))
+                let guessable = credential.origin == Origin::Custom && credential.proof.kind() != "jwt";
+                Ok(Kept { sealed: Some(sealed), version, weak: guessable && value.is_weak() })
             }
         }
     }

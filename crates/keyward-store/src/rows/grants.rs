@@ -145,6 +145,18 @@ impl Reads<'_> {
         Ok(read_list("grant", &self.all(statement).await?, read))
     }
 
+    /// Is there a grant on this API that permits something, now or later?
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn is_granted_on(&mut self, api: ApiId, now: Timestamp) -> Result<bool, StoreError> {
+        let one = sqlx::query(
+            "SELECT id FROM grants WHERE api = $1 AND revoked IS NULL \
+             AND (valid_until IS NULL OR valid_until > $2) LIMIT 1",
+        );
+        Ok(self.optional(one.bind(api.to_string()).bind(now.as_millis())).await?.is_some())
+    }
+
     /// The grant with this id.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ pub(crate) mod key_sets;
 pub(crate) mod list;
 pub(crate) mod nodes;
 pub(crate) mod operators;
+pub(crate) mod review;
 pub(crate) mod services;
 pub(crate) mod sessions;
 pub(crate) mod usage;

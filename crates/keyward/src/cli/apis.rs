@@ -143,6 +143,15 @@ async fn send(one: &One, call: Call<'_>) -> Outcome {
     show_answer(&one.remote, &answer)
 }
 
+/// Whom the API lets call.
+fn authorized(api: &Stored<Api>) -> &'static str {
+    match api.nobody_authorized {
+        Some(true) => "nobody",
+        _ if api.description.admits.iter().any(|kind| kind == "anyone") => "anyone",
+        _ => "by grant",
+    }
+}
+
 impl Listed for Api {
     const NOUN: &'static str = "api";
 
@@ -157,12 +166,23 @@ impl Listed for Api {
                 hosts,
                 about.base_path.clone(),
                 about.admits.join(" "),
+                authorized(api).to_owned(),
                 about.stages.keys().map(String::as_str).collect::<Vec<_>>().join(" "),
                 about.gateways.join(" "),
             ]
         });
         output::table(
-            ["account", "name", "enabled", "hosts", "base path", "admits", "stages", "gateways"],
+            [
+                "account",
+                "name",
+                "enabled",
+                "hosts",
+                "base path",
+                "admits",
+                "authorized",
+                "stages",
+                "gateways",
+            ],
             rows,
         )
     }

@@ -40,6 +40,12 @@ Examples:
   keyward who-can --api orders
   keyward who-can --api orders --stage TEST --operation 'POST /' --output json";
 
+pub(super) const REVIEW: &str = "\
+Examples:
+  keyward access-review
+  keyward access-review --finding grant_unused --unused-days 30
+  keyward access-review --account partner --output json";
+
 pub(super) const USAGE: &str = "\
 Examples:
   keyward usage --from 2026-01-01

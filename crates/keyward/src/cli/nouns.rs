@@ -65,6 +65,21 @@ pub(crate) struct ListArgs {
     /// Only applications or consumers with this tag.
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     tag: Option<(String, String)>,
+    /// Only the application with this AppKey, in any case.
+    #[arg(long, value_name = "APPKEY")]
+    app_key: Option<String>,
+    /// Only applications, consumers or operators in this state: enabled or disabled.
+    #[arg(long, value_name = "STATE")]
+    state: Option<String>,
+    /// Only APIs of this kind: rest.
+    #[arg(long, value_name = "KIND")]
+    kind: Option<String>,
+    /// Only APIs published to this gateway.
+    #[arg(long, value_name = "NAME")]
+    gateway: Option<String>,
+    /// In which order: created or name; with `-` before it the last first.
+    #[arg(long, value_name = "ORDER", allow_hyphen_values = true)]
+    sort: Option<String>,
     /// At most this many; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 0)]
     limit: usize,
@@ -358,6 +373,11 @@ async fn list<T: Listed>(args: ListArgs) -> Outcome {
             .query("account", args.account.as_deref())
             .query("name", args.name.as_deref())
             .query("tag", args.tag.as_ref().map(|(name, value)| format!("{name}={value}")))
+            .query("app_key", args.app_key.as_deref())
+            .query("state", args.state.as_deref())
+            .query("kind", args.kind.as_deref())
+            .query("gateway", args.gateway.as_deref())
+            .query("sort", args.sort.as_deref())
             .query("limit", Some(page))
             .query("after", after)
     };

@@ -126,6 +126,7 @@ fn command_of(route: Route) -> Reached {
         Route::ListOperatorTokens => By("operator token list"),
         Route::CreateOperatorToken => By("operator token create"),
         Route::DeleteOperatorToken => By("operator token delete"),
+        Route::ReviewAccess => By("access-review"),
         Route::ListUsage => By("usage"),
         Route::ListAudit => By("audit list"),
         Route::ExportAudit => By("audit export"),
@@ -166,7 +167,8 @@ fn every_route_has_its_command() {
 
 #[test]
 fn every_route_that_has_a_command_is_called_by_one() {
-    const SOURCES: [&str; 15] = [
+    const SOURCES: [&str; 16] = [
+        include_str!("review.rs"),
         include_str!("usage.rs"),
         include_str!("nodes.rs"),
         include_str!("operators.rs"),

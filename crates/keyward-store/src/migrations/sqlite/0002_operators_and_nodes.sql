@@ -12,6 +12,9 @@ ALTER TABLE credentials ADD COLUMN lineage TEXT;
 ALTER TABLE credentials ADD COLUMN jwks_url TEXT;
 ALTER TABLE credentials ADD COLUMN jwks_refresh_s BIGINT;
 
+-- Could its value be guessed? Of given values only.
+ALTER TABLE credentials ADD COLUMN weak BIGINT NOT NULL DEFAULT 0;
+
 ALTER TABLE grants ADD COLUMN granted_by TEXT NOT NULL DEFAULT '';
 ALTER TABLE grants ADD COLUMN last_used BIGINT;
 
@@ -136,3 +139,4 @@ CREATE INDEX credentials_by_jwks_url ON credentials (jwks_url) WHERE jwks_url IS
 CREATE INDEX credentials_by_lineage ON credentials (lineage) WHERE lineage IS NOT NULL;
 CREATE INDEX audit_by_account ON audit (account, seq);
 CREATE INDEX audit_by_actor ON audit (actor, seq);
+CREATE INDEX audit_by_noun ON audit (noun, seq);
