@@ -81,7 +81,7 @@ pub use review::{Finding, Found, Review, ReviewQuery};
 pub use rotation::Rotation;
 pub use services::{ServiceView, Services};
 pub use sessions::{Known, NewSession, Sessions};
-pub use usage::{Usage, UsageFilter, UsageKeeper, UsageView};
+pub use usage::{Usage, UsageFilter, UsageKeeper, UsageOptions, UsageView};
 pub use written::{Created, Deleted, Warning, Written};
 
 /// The name of the account and of the gateway that exist from the start.

@@ -171,6 +171,21 @@ fn read_key(given: &str) -> Result<CallsKey, ControlError> {
     })
 }
 
+/// How use is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsageOptions {
+    /// How often.
+    pub every: Duration,
+    /// How many days calls per day are kept. When a credential or a grant was last used is kept for good.
+    pub keep_days: u16,
+}
+
+impl Default for UsageOptions {
+    fn default() -> Self {
+        Self { every: Duration::from_secs(5), keep_days: 400 }
+    }
+}
+
 /// The task that writes down what is used.
 #[derive(Debug)]
 pub struct UsageKeeper {
@@ -180,18 +195,24 @@ pub struct UsageKeeper {
 
 impl UsageKeeper {
     /// Asks `source` every so often, on the runtime that this is called on. It ends when this is dropped.
-    pub fn start(control: Control, source: Arc<dyn UsageSource>, every: Duration) -> Self {
+    pub fn start(control: Control, source: Arc<dyn UsageSource>, options: UsageOptions) -> Self {
         let (stop, mut stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(every.max(Duration::from_millis(1)));
+            let mut ticks = tokio::time::interval(options.every.max(Duration::from_millis(1)));
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             let mut failing = false;
+            let mut forgotten = None;
             loop {
                 let stopping = tokio::select! {
                     _ = ticks.tick() => false,
                     _ = &mut stopped => true,
                 };
-                let kept = control.usage().keep(&*source).await;
+                let mut kept = control.usage().keep(&*source).await;
+                let oldest = Day::of(control.now()).minus_days(options.keep_days);
+                if kept.is_ok() && forgotten != Some(oldest) {
+                    kept = control.store().forget_usage_before(oldest).await.map_err(Into::into);
+                    forgotten = kept.is_ok().then_some(oldest);
+                }
                 tell(&kept, failing);
                 failing = kept.is_err();
                 if stopping {

@@ -26,6 +26,12 @@ impl Day {
     pub const fn of(at: Timestamp) -> Self {
         Self(at.as_millis().div_euclid(Self::MILLIS))
     }
+
+    /// So many days earlier.
+    #[must_use]
+    pub fn minus_days(self, days: u16) -> Self {
+        Self(self.0.saturating_sub(i64::from(days)))
+    }
 }
 
 impl FromStr for Day {

@@ -333,7 +333,7 @@ async fn open(
     options.key_sets.allow_egress.clone_from(&setup.allow_egress);
     options.key_sets.look_every = Duration::from_millis(20);
     if let Some(every) = setup.usage_every {
-        options.usage_every = every;
+        options.usage.every = every;
     }
     options.workers = setup.workers.unwrap_or(1);
     options.freshness = Some(Arc::<Confirmed>::clone(confirmed));

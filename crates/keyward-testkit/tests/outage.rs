@@ -82,6 +82,14 @@ impl Load {
         }
     }
 
+    /// Goes on for 60 seconds, which soak runs do once.
+    async fn for_a_minute(&self) {
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < std::time::Duration::from_secs(60) {
+            self.more(100).await;
+        }
+    }
+
     async fn end(&self, mut busy: JoinSet<()>) {
         self.over.store(true, SeqCst);
         while let Some(ended) = busy.join_next().await {
@@ -124,6 +132,9 @@ async fn nobody_is_refused_and_nobody_passes_while_the_database_is_killed_fail_0
             assert_eq!(ready.status, 200, "requests are not turned away");
         }
         load.more(500).await;
+        if rounds > 2 && round == 0 {
+            load.for_a_minute().await;
+        }
         // A node that starts meanwhile serves from its local copy.
         cluster.stop(2).await;
         cluster.start_again(2).await.unwrap();

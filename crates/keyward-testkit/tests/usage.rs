@@ -77,6 +77,18 @@ async fn calls_are_counted_by_day_caller_api_and_reason() {
     assert_eq!(usage(&gateway, "?limit=2").await.len(), 2);
     let wrong = gateway.admin(Request::get("localhost", "/v1/usage?from=yesterday")).await;
     assert_eq!(wrong.status, 422, "{}", wrong.text());
+
+    // 400 days after the first day, that day is the oldest one kept; one day later it is forgotten.
+    gateway.advance_ms(399 * DAY_MS);
+    assert_eq!(gateway.call(&Request::get(HOST, "/orders/1").bearer(K1)).await.status, 200);
+    let latest = until_async(async || (usage(&gateway, "").await.len() == 7).then_some(()));
+    assert!(latest.await.is_some(), "{:?}", usage(&gateway, "").await);
+    gateway.advance_ms(DAY_MS);
+    let left = ["2026-06-02 K1 orders - 1", "2027-07-06 K1 orders - 1"];
+    let forgotten = until_async(async || (usage(&gateway, "").await == left).then_some(()));
+    assert!(forgotten.await.is_some(), "{:?}", usage(&gateway, "").await);
+    let used = one(&gateway, "/v1/grants?consumer=K1&api=orders").await;
+    assert!(used["items"][0]["last_used"].is_string(), "the last use is kept for good");
 }
 
 #[tokio::test]

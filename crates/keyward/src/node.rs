@@ -13,7 +13,7 @@ use keyward_admin::{Admin, AdminOptions, AdminServer, AdminToken};
 use keyward_api::{FieldProblem, WorldFile};
 use keyward_control::{
     Actor, ApplyOptions, Control, ControlError, ControlOptions, KeySetKeeper, KeySetOptions, Minter,
-    NodeInfo, Random, SystemRandom, UsageKeeper,
+    NodeInfo, Random, SystemRandom, UsageKeeper, UsageOptions,
 };
 use keyward_gateway::{
     AccessLog, Clock, Gateway, History, ReplayMemory, ReplayOptions, SystemClock, transport_limits,
@@ -70,15 +70,12 @@ pub struct NodeOptions {
     pub freshness: Option<Arc<dyn Freshness>>,
     /// How key sets are fetched.
     pub key_sets: KeySetOptions,
-    /// How often what was used is written down.
-    pub usage_every: Duration,
+    /// How use is written down.
+    pub usage: UsageOptions,
 }
 
 /// How long an open stream outlives the right that it rests on, unless told.
 pub(crate) const STREAM_GRACE: Duration = Duration::from_secs(30);
-
-/// How often what was used is written down, unless told.
-pub(crate) const USAGE_EVERY: Duration = Duration::from_secs(5);
 
 /// How long administrators' requests may go on once the gateway has drained.
 const ADMIN_GRACE: Duration = Duration::from_secs(5);
@@ -122,7 +119,7 @@ impl NodeOptions {
             stream_grace: STREAM_GRACE,
             freshness: None,
             key_sets: KeySetOptions::default(),
-            usage_every: USAGE_EVERY,
+            usage: UsageOptions::default(),
         }
     }
 }
@@ -295,7 +292,7 @@ impl Node {
         control.join(node_info(options, admin.address())).await;
         let following = Following(tokio::spawn(follow_limits(gateway.clone(), Arc::clone(&server))));
         let source = Arc::new(gateway.usage.clone());
-        let usage = UsageKeeper::start(control.clone(), source, options.usage_every);
+        let usage = UsageKeeper::start(control.clone(), source, options.usage);
         Ok(Self {
             data: data.clone(),
             control,

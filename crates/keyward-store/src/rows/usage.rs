@@ -61,6 +61,16 @@ impl Store {
         Ok(())
     }
 
+    /// Forgets calls of days before this one.
+    ///
+    /// # Errors
+    /// The store does not answer, or takes no writes.
+    pub async fn forget_usage_before(&self, day: Day) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        tx.run(sqlx::query("DELETE FROM usage_days WHERE day < $1").bind(day.number())).await?;
+        tx.commit().await
+    }
+
     async fn write_usage_part(&self, part: &UsageBatch) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         tx.put_usage(part).await?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use keyward_control::KeySetOptions;
+use keyward_control::{KeySetOptions, UsageOptions};
 use keyward_model::{Name, Plaintext};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -15,7 +15,7 @@ use super::output::complain;
 use super::remote::ADMIN_DEFAULT;
 use super::{Failure, Outcome};
 use crate::demo::Demo;
-use crate::node::{STREAM_GRACE, USAGE_EVERY};
+use crate::node::STREAM_GRACE;
 use crate::{AccessLogTo, Node, NodeError, NodeOptions, RedisOptions};
 
 /// Run a node of a gateway.
@@ -84,8 +84,11 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "HOST")]
     allow_egress: Vec<String>,
     /// How often what was used is written down, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = USAGE_EVERY.as_secs(), value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(long, value_name = "SECONDS", default_value_t = UsageOptions::default().every.as_secs(), value_parser = clap::value_parser!(u64).range(1..=3600))]
     usage_every_s: u64,
+    /// How long calls per day are kept, in days.
+    #[arg(long, value_name = "DAYS", default_value_t = UsageOptions::default().keep_days, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    usage_keep_days: u16,
     /// Start with a demo world (an echo service included) and print commands to try.
     #[arg(long)]
     demo: bool,
@@ -154,7 +157,10 @@ impl Serve {
                 .filter(|url| !url.is_empty())
                 .map(|url| RedisOptions { url, budget: Duration::from_millis(self.replay_redis_budget_ms) }),
             key_sets: KeySetOptions { allow_egress: self.allow_egress, ..KeySetOptions::default() },
-            usage_every: Duration::from_secs(self.usage_every_s),
+            usage: UsageOptions {
+                every: Duration::from_secs(self.usage_every_s),
+                keep_days: self.usage_keep_days,
+            },
             ..NodeOptions::new(self.data, self.gateway)
         }
     }
