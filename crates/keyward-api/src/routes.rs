@@ -8,8 +8,8 @@ pub use parameter::{Form, Parameter};
 
 use about::{list, made, one, plain, text, written};
 use parameter::{
-    APIS, APPLY, AUDIT, AUDIT_EXPORT, AUDIT_MARK, DELETE, DRY, EXPLAIN, EXPORT, FIND, GRANTS, LIST, NAMED,
-    NONE, ONE, OPERATORS, RENOUNCE, REVIEW, TAGGED, USAGE, WHO_CAN,
+    ACCOUNTS, APIS, APPLY, AUDIT, AUDIT_EXPORT, AUDIT_MARK, DELETE, DRY, EXPLAIN, EXPORT, FIND, GRANTS, LIST,
+    NAMED, NONE, ONE, RENOUNCE, REVIEW, TAGGED, USAGE, WHO_CAN,
 };
 
 use crate::consumers::Consumer;
@@ -133,7 +133,7 @@ routes! {
         plain::<Done>(NONE).takes::<PasswordChange>(r#"{"old_password": "correct horse battery", "password": "battery horse correct"}"#);
 
     /// List operators, oldest first.
-    ListOperators = Get "/v1/operators", "operator" List: list::<Stored<Operator>>(OPERATORS);
+    ListOperators = Get "/v1/operators", "operator" List: list::<Stored<Operator>>(LIST);
     /// Make an operator.
     CreateOperator = Post "/v1/operators", "operator" Create:
         made::<Stored<Operator>>(NONE).takes::<Operator>(r#"{"name": "bob", "password": "correct horse battery", "roles": [{"role": "developer", "account": "default"}]}"#);
@@ -176,7 +176,7 @@ routes! {
     WhoCan = Get "/v1/who-can", "decision" Explain: plain::<WhoCan>(WHO_CAN);
 
     /// List accounts, oldest first.
-    ListAccounts = Get "/v1/accounts", "account" List: list::<Stored<Account>>(NAMED);
+    ListAccounts = Get "/v1/accounts", "account" List: list::<Stored<Account>>(ACCOUNTS);
     /// Make an account.
     CreateAccount = Post "/v1/accounts", "account" Create:
         made::<Stored<Account>>(NONE).takes::<Account>(r#"{"name": "partner", "reveal": false}"#);

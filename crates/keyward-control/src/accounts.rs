@@ -1,7 +1,7 @@
 //! Accounts: what can be done with them.
 
 use keyward_model::{Account, AccountId, AccountSpec, Name, Noun, Qualified, Timestamp, World};
-use keyward_store::{ApisOf, CallerFilter, ListPage, RecordId, Stored, Within};
+use keyward_store::{ApisOf, CallerFilter, ListPage, ObjectsOf, RecordId, Stored, Within};
 
 use crate::gather::Gather;
 use crate::object::{self, Object, default_stays};
@@ -168,7 +168,7 @@ impl Object for AccountObject {
         }
         let first = ListPage::first(100);
         let of = &Within::from(account.id);
-        for found in gather.reads.list_services(of, None, &first).await? {
+        for found in gather.reads.list_services(&ObjectsOf::within(of.clone()), &first).await? {
             gather.existing.add_service(found.object);
         }
         for found in gather.reads.list_apis(&ApisOf::within(of.clone()), &first).await? {
@@ -178,7 +178,7 @@ impl Object for AccountObject {
         for found in gather.reads.list_callers(&filter, &first).await? {
             gather.existing.add_caller(found.object);
         }
-        for found in gather.reads.list_groups(of, None, &first).await? {
+        for found in gather.reads.list_groups(&ObjectsOf::within(of.clone()), &first).await? {
             gather.existing.add_group(found.object);
         }
         Ok(())
@@ -189,6 +189,7 @@ impl Object for AccountObject {
         filter: &ListFilter,
         page: &ListPage,
     ) -> Result<Vec<Stored<Account>>, ControlError> {
-        Ok(gather.reads.list_accounts(&gather.seen_accounts(), filter.name_contains.as_deref(), page).await?)
+        let of = object::objects_of(gather, filter).await?;
+        Ok(gather.reads.list_accounts(&of, page).await?)
     }
 }

@@ -190,6 +190,7 @@ impl Object for ApiObject {
         let of = ApisOf {
             within: object::within(gather, filter).await?,
             name: filter.name_contains.clone(),
+            enabled: filter.enabled,
             kind: filter.api_kind,
             gateway,
         };

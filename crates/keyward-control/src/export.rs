@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use keyward_model::{
     AccountId, Action, CallerId, CallerKind, JwtKeySource, JwtSpec, Name, Noun, Proof, Timestamp, World,
 };
-use keyward_store::{ApisOf, CallerFilter, GrantsOf, ListPage, Stored};
+use keyward_store::{ApisOf, CallerFilter, GrantsOf, ListPage, ObjectsOf, Stored};
 
 use crate::apis::ApiObject;
 use crate::applications::ApplicationObject;
@@ -71,7 +71,7 @@ async fn export_account(
 ) -> Result<(), ControlError> {
     let mut page = ListPage::first(PAGE);
     loop {
-        let found = gather.reads.list_services(&account.into(), None, &page).await?;
+        let found = gather.reads.list_services(&ObjectsOf::within(account), &page).await?;
         world.services.extend(found.iter().map(|service| alone(service_spec(&service.object))));
         if !next(&mut page, &found, |service| service.id.to_string()) {
             break;
@@ -91,7 +91,7 @@ async fn export_account(
         export_callers(gather, account, kind, world).await?;
     }
     loop {
-        let found = gather.reads.list_groups(&account.into(), None, &page).await?;
+        let found = gather.reads.list_groups(&ObjectsOf::within(account), &page).await?;
         let more = next(&mut page, &found, |group| group.id.to_string());
         for group in found {
             world.groups.push(alone(GroupObject::view(gather, group).await?.spec));

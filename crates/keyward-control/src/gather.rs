@@ -6,7 +6,9 @@ use keyward_model::{
     Account, AccountId, Api, ApiId, CallerId, CallerKind, GatewayId, Grant, GrantSpec, Grantee, GranteeSpec,
     Group, GroupId, JwtSpec, Name, Plaintext, RoleIn, ServiceId, Timestamp, World,
 };
-use keyward_store::{CredentialRow, GrantsOf, KeySetState, ListPage, Reads, StoreError, Stored, Within};
+use keyward_store::{
+    CredentialRow, GrantsOf, KeySetState, ListPage, ObjectsOf, Reads, StoreError, Stored, Within,
+};
 
 use crate::actor::Seen;
 use crate::plan::{Existing, Known};
@@ -484,7 +486,7 @@ impl<'r> Gather<'r> {
         }
         page.after = None;
         loop {
-            let found = self.reads.list_groups(&account.into(), None, &page).await?;
+            let found = self.reads.list_groups(&ObjectsOf::within(account), &page).await?;
             let Some(last) = found.last() else { break };
             page.turn_to(Some(last.object.id));
             let ids: Vec<GroupId> = found.iter().map(|group| group.object.id).collect();

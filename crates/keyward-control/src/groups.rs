@@ -251,8 +251,8 @@ impl Object for GroupObject {
         filter: &ListFilter,
         page: &ListPage,
     ) -> Result<Vec<Stored<Group>>, ControlError> {
-        let within = object::within(gather, filter).await?;
-        Ok(gather.reads.list_groups(&within, filter.name_contains.as_deref(), page).await?)
+        let of = object::objects_of(gather, filter).await?;
+        Ok(gather.reads.list_groups(&of, page).await?)
     }
 }
 

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keyward_model::{
     AccountId, Action, Caller, CallerKind, GrantSpec, Located, Name, Noun, Place, Qualified, World,
 };
-use keyward_store::{After, CallerFilter, ListPage, Order, RecordId, Stored, Within};
+use keyward_store::{After, CallerFilter, ListPage, ObjectsOf, Order, RecordId, Stored, Within};
 
 use crate::gather::Gather;
 use crate::job::Job;
@@ -301,6 +301,15 @@ pub(crate) async fn within(gather: &mut Gather<'_>, filter: &ListFilter) -> Resu
     let account = gather.account_named(name).await?;
     let account = account.ok_or_else(|| ControlError::not_found("account", format!("`{name}`")))?;
     Ok(account.id.into())
+}
+
+/// The objects that a list is narrowed to.
+pub(crate) async fn objects_of(
+    gather: &mut Gather<'_>,
+    filter: &ListFilter,
+) -> Result<ObjectsOf, ControlError> {
+    let within = within(gather, filter).await?;
+    Ok(ObjectsOf { within, name: filter.name_contains.clone(), enabled: filter.enabled })
 }
 
 pub(crate) async fn caller_named(

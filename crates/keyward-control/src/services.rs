@@ -179,7 +179,7 @@ impl Object for ServiceObject {
         filter: &ListFilter,
         page: &ListPage,
     ) -> Result<Vec<Stored<Service>>, ControlError> {
-        let within = object::within(gather, filter).await?;
-        Ok(gather.reads.list_services(&within, filter.name_contains.as_deref(), page).await?)
+        let of = object::objects_of(gather, filter).await?;
+        Ok(gather.reads.list_services(&of, page).await?)
     }
 }

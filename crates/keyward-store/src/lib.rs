@@ -44,7 +44,7 @@ pub use rows::nodes::{NodeRow, NodeState};
 pub use rows::review::ReviewOf;
 pub use rows::sessions::{Bootstrap, Session};
 pub use rows::usage::UsageOf;
-pub use rows::{After, ListPage, Order, Within};
+pub use rows::{After, ListPage, ObjectsOf, Order, Within};
 pub use store::Store;
 pub use tx::WriteTx;
 pub use watch::{Look, Watch};

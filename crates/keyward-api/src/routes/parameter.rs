@@ -182,7 +182,10 @@ const SORT: Parameter = Parameter::new(
 pub(super) const NAMED: &[Parameter] = &[NAME, SORT, AFTER, LIMIT];
 
 /// Of a list of what belongs to accounts.
-pub(super) const LIST: &[Parameter] = &[OF_ACCOUNT, NAME, SORT, AFTER, LIMIT];
+pub(super) const LIST: &[Parameter] = &[OF_ACCOUNT, NAME, STATE, SORT, AFTER, LIMIT];
+
+/// Of the list of accounts.
+pub(super) const ACCOUNTS: &[Parameter] = &[NAME, STATE, SORT, AFTER, LIMIT];
 
 /// Of the list of APIs.
 pub(super) const APIS: &[Parameter] = &[
@@ -190,6 +193,7 @@ pub(super) const APIS: &[Parameter] = &[
     NAME,
     Parameter::new("kind", Form::Choice(&["rest"]), "Only those of this kind"),
     Parameter::new("gateway", Form::Name, "Only those published to this gateway, by name or id"),
+    STATE,
     SORT,
     AFTER,
     LIMIT,
@@ -222,9 +226,6 @@ pub(super) const REVIEW: &[Parameter] = &[
     AFTER,
     LIMIT,
 ];
-
-/// Of the list of operators.
-pub(super) const OPERATORS: &[Parameter] = &[OF_ACCOUNT, NAME, STATE, SORT, AFTER, LIMIT];
 
 /// Of a list of what can have tags.
 pub(super) const TAGGED: &[Parameter] = &[

@@ -185,3 +185,46 @@ async fn lists_turn_pages_and_filter() {
     let nowhere = ListFilter { account: Some(name("nobody")), ..ListFilter::default() };
     assert_eq!(applications.list(&OPERATOR, nowhere).await.unwrap_err().kind(), ErrorKind::NotFound);
 }
+
+#[tokio::test]
+async fn lists_are_narrowed_to_a_state_a_kind_and_a_gateway() {
+    let node = Node::with(
+        r#"
+accounts: [{name: off, enabled: false}]
+gateways: [{name: edge}]
+services:
+  - {name: up, endpoints: ["http://127.0.0.1:9000"]}
+  - {name: down, enabled: false, endpoints: ["http://127.0.0.1:9000"], description: 'says "enabled":true'}
+apis:
+  - {name: on, base_path: /on, admits: [api_key], stages: {RELEASE: {service: up}}}
+  - {name: off, enabled: false, base_path: /off, admits: [api_key], gateways: [edge], description: 'says "enabled":true', stages: {RELEASE: {service: up}}}
+groups: [{name: in}, {name: out, enabled: false}]
+"#,
+    )
+    .await;
+    let control = &node.control;
+    for (enabled, services, apis, groups, accounts) in
+        [(true, "up", "on", "in", "default"), (false, "down", "off", "out", "off")]
+    {
+        let filter = ListFilter { enabled: Some(enabled), ..ListFilter::default() };
+        let found = control.services().list(&OPERATOR, filter.clone()).await.unwrap().items;
+        assert_eq!(found.iter().map(|view| view.spec.name.as_str()).collect::<Vec<_>>(), [services]);
+        let found = control.apis().list(&OPERATOR, filter.clone()).await.unwrap().items;
+        assert_eq!(found.iter().map(|view| view.spec.name.as_str()).collect::<Vec<_>>(), [apis]);
+        let found = control.groups().list(&OPERATOR, filter.clone()).await.unwrap().items;
+        assert_eq!(found.iter().map(|view| view.spec.name.as_str()).collect::<Vec<_>>(), [groups]);
+        let found = control.accounts().list(&OPERATOR, filter.clone()).await.unwrap().items;
+        assert_eq!(found.iter().map(|view| view.spec.name.as_str()).collect::<Vec<_>>(), [accounts]);
+    }
+    for (gateway, expected) in [("default", "on"), ("edge", "off")] {
+        let filter = ListFilter {
+            gateway: Some(named(gateway)),
+            api_kind: Some(ApiKind::Rest),
+            ..ListFilter::default()
+        };
+        let found = control.apis().list(&OPERATOR, filter).await.unwrap().items;
+        assert_eq!(found.iter().map(|view| view.spec.name.as_str()).collect::<Vec<_>>(), [expected]);
+    }
+    let nowhere = ListFilter { gateway: Some(named("nowhere")), ..ListFilter::default() };
+    assert_eq!(control.apis().list(&OPERATOR, nowhere).await.unwrap_err().kind(), ErrorKind::NotFound);
+}

@@ -93,6 +93,11 @@ pub(crate) fn read(text: &str) -> Result<ApiSettings, String> {
     })
 }
 
+/// How the switch stands in the text of [`write`]; no other field is called so.
+pub(crate) fn enabled_needle(enabled: bool) -> String {
+    format!("\"enabled\":{enabled}")
+}
+
 /// How a kind stands in the text of [`write`], whatever stands around it.
 pub(crate) fn kind_needle(kind: ApiKind) -> String {
     format!("\"kind\":\"{}\"", kind.as_str())

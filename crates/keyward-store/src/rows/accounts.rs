@@ -2,7 +2,7 @@
 
 use keyward_model::{Account, AccountId, Name};
 
-use super::{ListPage, Listing, Within, read_all, read_list, stored};
+use super::{ListPage, Listing, ObjectsOf, read_all, read_list, stored};
 use crate::columns::Columns;
 use crate::reads::number;
 use crate::seal::Sealer;
@@ -82,11 +82,13 @@ impl Reads<'_> {
     /// The store does not answer.
     pub async fn list_accounts(
         &mut self,
-        within: &Within,
-        name: Option<&str>,
+        of: &ObjectsOf,
         page: &ListPage,
     ) -> Result<Vec<Stored<Account>>, StoreError> {
-        let listing = Listing::new(select!("")).within("id", within).name_has("name", name);
+        let listing = Listing::new(select!(""))
+            .within("id", &of.within)
+            .name_has("name", of.name.as_deref())
+            .flag("enabled = ?", of.enabled);
         let statement = listing.page(page, "id", Some("name"));
         Ok(read_list("account", &self.all(statement).await?, read))
     }

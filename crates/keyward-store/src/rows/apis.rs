@@ -26,6 +26,8 @@ pub struct ApisOf {
     pub within: Within,
     /// Only those whose name has this in it.
     pub name: Option<String>,
+    /// Only enabled, or only disabled ones.
+    pub enabled: Option<bool>,
     /// Only those of this kind.
     pub kind: Option<ApiKind>,
     /// Only those published to this gateway.
@@ -110,6 +112,7 @@ impl Reads<'_> {
         let listing = Listing::new(select!(""))
             .within("account", &of.within)
             .name_has("name", of.name.as_deref())
+            .text("replace(doc, ?, '') <> doc", of.enabled.map(docs::api::enabled_needle))
             .text("replace(doc, ?, '') <> doc", of.kind.map(docs::api::kind_needle))
             .text("id IN (SELECT api FROM api_gateways WHERE gateway = ?)", of.gateway);
         let statement = listing.page(page, "id", Some("name"));

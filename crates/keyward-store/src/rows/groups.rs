@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use keyward_model::{AccountId, CallerId, Group, GroupId, Name};
 
-use super::{ListPage, Listing, Within, read_list, stored};
+use super::{ListPage, Listing, ObjectsOf, read_list, stored};
 use crate::columns::Columns;
 use crate::{Reads, StoreError, Stored, WriteTx};
 
@@ -44,11 +44,13 @@ impl Reads<'_> {
     /// The store does not answer.
     pub async fn list_groups(
         &mut self,
-        within: &Within,
-        name: Option<&str>,
+        of: &ObjectsOf,
         page: &ListPage,
     ) -> Result<Vec<Stored<Group>>, StoreError> {
-        let listing = Listing::new(select!("")).within("account", within).name_has("name", name);
+        let listing = Listing::new(select!(""))
+            .within("account", &of.within)
+            .name_has("name", of.name.as_deref())
+            .flag("enabled = ?", of.enabled);
         let statement = listing.page(page, "id", Some("name"));
         Ok(read_list("group", &self.all(statement).await?, read))
     }

@@ -68,6 +68,24 @@ impl From<Option<AccountId>> for Within {
     }
 }
 
+/// Which objects of a noun a list has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObjectsOf {
+    /// Only these accounts'.
+    pub within: Within,
+    /// Only those whose name has this in it.
+    pub name: Option<String>,
+    /// Only enabled, or only disabled ones.
+    pub enabled: Option<bool>,
+}
+
+impl ObjectsOf {
+    /// Every one of these accounts.
+    pub fn within(within: impl Into<Within>) -> Self {
+        Self { within: within.into(), ..Self::default() }
+    }
+}
+
 /// A value to be bound.
 pub(crate) enum Value {
     Text(String),

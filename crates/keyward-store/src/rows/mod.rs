@@ -18,7 +18,7 @@ pub(crate) mod sessions;
 pub(crate) mod usage;
 
 pub(crate) use list::Listing;
-pub use list::{After, ListPage, Order, Within};
+pub use list::{After, ListPage, ObjectsOf, Order, Within};
 
 use sqlx::any::AnyRow;
 

@@ -2,7 +2,7 @@
 
 use keyward_model::{AccountId, Name, Service, ServiceAuth, ServiceId, ServiceSpec};
 
-use super::{ListPage, Listing, Within, read_all, read_list, stored};
+use super::{ListPage, Listing, ObjectsOf, read_all, read_list, stored};
 use crate::columns::Columns;
 use crate::docs;
 use crate::reads::owner;
@@ -71,11 +71,13 @@ impl Reads<'_> {
     /// The store does not answer.
     pub async fn list_services(
         &mut self,
-        within: &Within,
-        name: Option<&str>,
+        of: &ObjectsOf,
         page: &ListPage,
     ) -> Result<Vec<Stored<Service>>, StoreError> {
-        let listing = Listing::new(select!("")).within("s.account", within).name_has("s.name", name);
+        let listing = Listing::new(select!(""))
+            .within("s.account", &of.within)
+            .name_has("s.name", of.name.as_deref())
+            .flag("s.enabled = ?", of.enabled);
         let statement = listing.page(page, "s.id", Some("s.name"));
         let rows = self.all(statement).await?;
         Ok(read_list("service", &rows, |row| read(row, self.sealer)))

@@ -68,7 +68,7 @@ pub(crate) struct ListArgs {
     /// Only the application with this AppKey, in any case.
     #[arg(long, value_name = "APPKEY")]
     app_key: Option<String>,
-    /// Only applications, consumers or operators in this state: enabled or disabled.
+    /// Only those in this state: enabled or disabled. Gateways have none.
     #[arg(long, value_name = "STATE")]
     state: Option<String>,
     /// Only APIs of this kind: rest.
