@@ -46,8 +46,13 @@ pub(crate) async fn begin(State(admin): State<Admin>, headers: HeaderMap) -> Res
     );
     let mut response = StatusCode::SEE_OTHER.into_response();
     private(&mut response);
-    let (Ok(location), Ok(mut cookie)) = (HeaderValue::from_str(&begun.location), HeaderValue::from_str(&cookie)) else {
-        return refused(&headers, Refusal::new(500, "internal", "the provider's address fits into no header"));
+    let (Ok(location), Ok(mut cookie)) =
+        (HeaderValue::from_str(&begun.location), HeaderValue::from_str(&cookie))
+    else {
+        return refused(
+            &headers,
+            Refusal::new(500, "internal", "the provider's address fits into no header"),
+        );
     };
     cookie.set_sensitive(true);
     response.headers_mut().insert(LOCATION, location);
@@ -142,7 +147,8 @@ fn welcome() -> Response {
 /// Browsers are told on a page, programs by a problem.
 fn refused(headers: &HeaderMap, refusal: Refusal) -> Response {
     let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut media = accepted.flat_map(|value| value.split(',')).map(|part| part.split(';').next().unwrap_or_default());
+    let mut media =
+        accepted.flat_map(|value| value.split(',')).map(|part| part.split(';').next().unwrap_or_default());
     let mut response = if media.any(|media| media.trim().eq_ignore_ascii_case("text/html")) {
         let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let (text, code) = (escaped(&refusal.text()), escaped(refusal.code()));
@@ -179,7 +185,11 @@ fn private(response: &mut Response) {
 
 /// Text as a page shows it.
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
 }
 
 #[cfg(test)]
@@ -190,9 +200,14 @@ mod tests {
     fn what_a_provider_sends_along_is_read_once_and_decoded() {
         let got = returned("code=a%2Bb+c&state=s&session_state=x&iss=https%3A%2F%2Fidp.example&scope");
         assert_eq!(got.code.unwrap().expose_secret(), "a+b c");
-        assert_eq!((got.state.as_deref(), got.issuer.as_deref(), got.error), (Some("s"), Some("https://idp.example"), None));
+        assert_eq!(
+            (got.state.as_deref(), got.issuer.as_deref(), got.error),
+            (Some("s"), Some("https://idp.example"), None)
+        );
         let twice = returned("code=a&code=b&state=s&st%61te=t&error=%zz&iss=%ff");
-        assert!(twice.code.is_none() && twice.state.is_none() && twice.error.is_none() && twice.issuer.is_none());
+        assert!(
+            twice.code.is_none() && twice.state.is_none() && twice.error.is_none() && twice.issuer.is_none()
+        );
         assert!(returned("").code.is_none());
     }
 
