@@ -82,8 +82,10 @@ async fn admit(admin: &Admin, request: &mut Request) -> Result<(), Refusal> {
     let open = |route: &Route| route.about().access == Access::Open;
     let named = |route: &Route| route.method().as_str() == method.as_str();
     if here().any(|route| open(route) && named(route)) {
-        // A page of another site may send a sign-in as well: it must not be one.
-        return own_origin(request.headers(), Absent::Allowed);
+        // A page of another site may send a sign-in as well: it must not be one. Reading is anybody's, and a provider sends
+        // browsers back from its own pages.
+        let reads = method == Method::GET;
+        return if reads { Ok(()) } else { own_origin(request.headers(), Absent::Allowed) };
     }
     if here().any(open) && !here().any(named) {
         // Nothing is done: the router says which methods there are.
@@ -97,7 +99,7 @@ async fn admit(admin: &Admin, request: &mut Request) -> Result<(), Refusal> {
         request.extensions_mut().insert(actor);
         return Ok(());
     }
-    let cookie = cookie(request.headers()).ok_or_else(unauthorized)?;
+    let cookie = cookie(request.headers(), SESSION_COOKIE).ok_or_else(unauthorized)?;
     let known = admin.control().sessions().by_cookie(cookie.expose_secret()).await?;
     let known = known.ok_or_else(unauthorized)?;
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -141,11 +143,11 @@ fn own_origin(headers: &HeaderMap, absent: Absent) -> Result<(), Refusal> {
     }
 }
 
-/// The session's cookie; none if there are two of that name.
-fn cookie(headers: &HeaderMap) -> Option<Plaintext> {
+/// The cookie of this name; none if there are two.
+pub(crate) fn cookie(headers: &HeaderMap, wanted: &str) -> Option<Plaintext> {
     let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
     let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let mut ours = pairs.filter(|(name, _)| *name == SESSION_COOKIE).map(|(_, value)| value);
+    let mut ours = pairs.filter(|(name, _)| *name == wanted).map(|(_, value)| value);
     match (ours.next(), ours.next()) {
         (Some(value), None) if !value.is_empty() => Some(Plaintext::new(value)),
         _ => None,

@@ -25,6 +25,7 @@ mod listing;
 mod nodes;
 mod once;
 mod open;
+mod open_id;
 mod operators;
 mod refusal;
 mod request;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use keyward_control::{Clock, Control};
+use keyward_control::{Clock, Control, OpenId};
 
 use crate::AdminToken;
 
@@ -15,6 +15,8 @@ pub struct AdminOptions {
     pub token: Option<AdminToken>,
     /// Host names under which the server may be called, besides `localhost` and IP addresses.
     pub hosts: Vec<String>,
+    /// The provider through which operators may sign in; absent: by passwords alone.
+    pub open_id: Option<OpenId>,
     /// Answers `/metrics`: the text that Prometheus reads.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Is `/metrics` open to everybody who reaches the admin address?

@@ -27,6 +27,16 @@ impl Refusal {
         &self.0.code
     }
 
+    pub(crate) fn status(&self) -> u16 {
+        self.0.status
+    }
+
+    /// What is wrong, for people.
+    pub(crate) fn text(&self) -> String {
+        let all: Vec<&str> = self.0.problems.iter().map(|problem| problem.message.as_str()).collect();
+        if all.is_empty() { self.0.title.clone() } else { all.join("; ") }
+    }
+
     /// What was given is wrong in these ways.
     pub(crate) fn invalid(problems: Vec<FieldProblem>) -> Self {
         Self(Box::new(Problem::invalid(422, "invalid", problems)))

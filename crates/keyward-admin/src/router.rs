@@ -10,7 +10,8 @@ use keyward_api::Route;
 
 use crate::{
     Admin, accounts, apis, applications, audit, callers, consumers, contract, credentials, explain, gateways,
-    grants, groups, guard, health, nodes, once, operators, refusal, review, services, sessions, usage, world,
+    grants, groups, guard, health, nodes, once, open_id, operators, refusal, review, services, sessions,
+    usage, world,
 };
 
 /// Everything that the admin address answers.
@@ -59,6 +60,8 @@ fn handler(route: Route) -> MethodRouter<Admin> {
 
         Route::SignInPage => get(sessions::page),
         Route::SignInScript => get(sessions::script),
+        Route::BeginSignIn => get(open_id::begin),
+        Route::FinishSignIn => get(open_id::finish),
         Route::Bootstrap => post(sessions::bootstrap),
         Route::SignIn => post(sessions::sign_in),
         Route::ShowSession => get(sessions::show),

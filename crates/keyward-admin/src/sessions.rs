@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use crate::Admin;
 use crate::answer::json;
 use crate::guard::Signed;
+use crate::open_id;
 use crate::refusal::Refusal;
 use crate::request::{Asked, JsonBody};
 
@@ -26,8 +27,9 @@ pub(crate) fn source(extensions: &Extensions) -> IpAddr {
 }
 
 /// The page on which browsers sign in: nothing of it is secret.
-pub(crate) async fn page() -> Response {
-    let mut response = include_str!("sign_in.html").into_response();
+pub(crate) async fn page(State(admin): State<Admin>) -> Response {
+    let through = admin.options().open_id.as_ref().map_or_else(String::new, open_id::button);
+    let mut response = include_str!("sign_in.html").replace("<!-- provider -->", &through).into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     headers.insert(
@@ -107,15 +109,22 @@ fn forget(response: &mut Response) {
 }
 
 fn signed_in(admin: &Admin, begun: NewSession) -> Response {
-    let cookie = begun.cookie.expose_secret();
-    let cookie = format!("{SESSION_COOKIE}={cookie}; Path=/; Secure; HttpOnly; SameSite=Strict");
+    let cookie = session_cookie(&begun);
     let signed = Signed { cookie: begun.cookie.clone(), csrf: begun.csrf, valid_until: begun.valid_until };
     let mut response = json(admin.control().revision(), &who(admin, &begun.actor, Some(&signed)));
-    if let Ok(mut cookie) = HeaderValue::from_str(&cookie) {
-        cookie.set_sensitive(true);
+    if let Some(cookie) = cookie {
         response.headers_mut().insert(SET_COOKIE, cookie);
     }
     response
+}
+
+/// The line that gives a browser its session.
+pub(crate) fn session_cookie(begun: &NewSession) -> Option<HeaderValue> {
+    let cookie = begun.cookie.expose_secret();
+    let cookie = format!("{SESSION_COOKIE}={cookie}; Path=/; Secure; HttpOnly; SameSite=Strict");
+    let mut cookie = HeaderValue::from_str(&cookie).ok()?;
+    cookie.set_sensitive(true);
+    Some(cookie)
 }
 
 fn who(admin: &Admin, actor: &Actor, signed: Option<&Signed>) -> WhoAmI {

@@ -3,6 +3,7 @@ const first = location.hash === "#first";
 const element = (id) => document.getElementById(id);
 for (const id of ["first", "one-time-label", "one-time"]) element(id).hidden = !first;
 if (first) {
+  element("provider")?.remove();
   element("password").autocomplete = "new-password";
   element("password").minLength = 12;
 }

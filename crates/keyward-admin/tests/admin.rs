@@ -66,6 +66,7 @@ impl Fixture {
             control: control.clone(),
             token: AdminToken::new(TOKEN),
             hosts: vec!["admin.example.com".to_owned()],
+            open_id: None,
             metrics: Arc::new(|| "keyward_up 1\n".to_owned()),
             metrics_open: false,
             clock: Arc::new(SystemClock),

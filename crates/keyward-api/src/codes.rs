@@ -71,6 +71,7 @@ codes! {
     "identity_claim_taken": "Another consumer of the account has this identity claim";
     "identity_taken": "Another operator has this identity";
     "identity_unknown": "No operator has this identity";
+    "identity_unproven": "What the provider says of who signed in does not hold";
     "in_use": "It cannot go while others use it; `users` names them";
     "internal": "Something failed that is not the caller's fault; the node's log says what";
     "invalid": "The description is wrong; `problems` names every part that is";
@@ -110,6 +111,9 @@ codes! {
     "password_unhashed": "The password could not be hashed";
     "password_wrong": "The old password is not right";
     "path_malformed": "The path is not UTF-8";
+    "provider_refused": "The provider did not sign the operator in";
+    "provider_unavailable": "The provider through which operators sign in does not answer";
+    "provider_unset": "No provider through which operators sign in is set up";
     "query_malformed": "The query is not well-formed";
     "random_failed": "The system gives no random numbers";
     "reference_unknown": "Something that is named does not exist, or is another account's";
@@ -123,6 +127,7 @@ codes! {
     "service_unknown": "There is no such service";
     "sign_in_busy": "Too many sign-ins are under way";
     "sign_in_failed": "Name or password is not right";
+    "sign_in_not_begun": "The sign-in was not begun in this browser, is over, or took too long";
     "sign_in_waits": "Too many attempts failed";
     "sources_count": "API keys stand in one to three places";
     "stages_empty": "A grant names no stage";

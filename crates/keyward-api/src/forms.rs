@@ -80,6 +80,8 @@ forms! {
     EndpointUrl = {"type": "string", "pattern": "^http://[!-~]+$", "examples": ["http://127.0.0.1:9000"]};
     /// Where a key set is fetched from: `https://HOST[:PORT][/PATH]`, or `http`.
     KeySetUrl = {"type": "string", "maxLength": 2048, "pattern": "^https?://[!-~]+$", "examples": ["https://idp.example/jwks.json"]};
+    /// The issuer of an OpenID provider: `https://HOST[:PORT][/PATH]`, or `http` on this very machine.
+    IssuerUrl = {"type": "string", "maxLength": 1024, "pattern": "^https?://[!-~]+$", "examples": ["https://idp.example/realms/staff"]};
     /// What precedes a token.
     Prefix = {"type": "string", "maxLength": 64, "pattern": "^[ -~]*$"};
     /// What is published.

@@ -199,11 +199,23 @@ fn responses(route: Route, schemas: &mut Schemas) -> Value {
             headers.clear();
             text(media)
         }
+        Answers::Elsewhere => {
+            headers.clear();
+            headers.insert("Location".to_owned(), header("Elsewhere"));
+            Value::Null
+        }
     };
     let links = links(route);
-    let done = if about.answer.status() == 201 { "Made" } else { "Done" };
+    let done = match about.answer.status() {
+        201 => "Made",
+        303 => "Go there",
+        _ => "Done",
+    };
     let mut all = Map::new();
     let mut answer = json!({"description": done, "headers": headers, "content": content});
+    if let (Value::Object(answer), true) = (&mut answer, content.is_null()) {
+        answer.remove("content");
+    }
     if let (Value::Object(answer), false) = (&mut answer, links.is_empty()) {
         answer.insert("links".to_owned(), Value::Object(links));
     }
@@ -240,13 +252,13 @@ impl Route {
     /// The statuses of the problems that it may answer with.
     pub fn problems(self) -> Vec<u16> {
         let about = self.about();
-        let rests = !matches!(about.answer, Answers::Text(_));
+        let rests = !matches!(about.answer, Answers::Text(_) | Answers::Elsewhere);
         let names = self.segments().next().is_some()
             || self.query().any(|known| matches!(known.form, Form::Name | Form::AppKey));
         let reads = !matches!(about.body, Body::None);
         let known = about.access == Access::Operator;
         if !known && !self.is_write() {
-            return vec![421];
+            return [&[421], about.also].concat();
         }
         let statuses = [
             (400, true),
@@ -283,7 +295,7 @@ const STATUSES: [(u16, &str); 15] = [
     (422, "What was given is wrong; `problems` names every part that is"),
     (429, "Too many attempts; wait before the next"),
     (500, "Something failed that is not the caller's fault"),
-    (503, "The store takes no changes, or does not answer"),
+    (503, "The store takes no changes, or what is needed elsewhere does not answer"),
 ];
 
 fn problems(schema: &Value) -> Value {
@@ -317,6 +329,7 @@ fn headers() -> Value {
         "Cache-Control": header("Nothing of the admin plane is kept", json!({"type": "string", "enum": ["no-store"]})),
         "ETag": header("The object's own last revision, for `If-Match`", json!({"type": "string", "pattern": "^\"[0-9]+\"$"})),
         "Location": header("Where the object is", json!({"type": "string", "pattern": "^/v1/"})),
+        "Elsewhere": header("Where the browser goes on", json!({"type": "string", "format": "uri"})),
         "WWW-Authenticate": header("How to be let in", json!({"type": "string"})),
         "Allow": header("The methods that there are", json!({"type": "string"})),
     })

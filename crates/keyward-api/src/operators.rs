@@ -1,6 +1,6 @@
 //! Operators, and the tokens that act for them.
 
-use keyward_model::{Identity, Name, OperatorSpec, OperatorTokenSpec, Plaintext, Role, RoleSpec};
+use keyward_model::{Identity, Issuer, Name, OperatorSpec, OperatorTokenSpec, Plaintext, Role, RoleSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,8 +9,8 @@ use crate::forms as form;
 use crate::read::{Item, Shape, flag, parse};
 use crate::text::{self, DESCRIPTION_MAX};
 
-/// Longest issuer address or subject, in characters.
-const IDENTITY_MAX: usize = 1_024;
+/// Longest subject, in characters.
+const SUBJECT_MAX: usize = 1_024;
 
 /// An operator, as the admin API describes it.
 #[derive(Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
@@ -54,8 +54,8 @@ pub struct RoleHeld {
 /// Who an operator is at an OpenID provider.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct OpenIdentity {
-    /// The provider's issuer address.
-    #[schemars(with = "form::Word")]
+    /// The provider's issuer address, exactly as its tokens say it.
+    #[schemars(with = "form::IssuerUrl")]
     pub issuer: String,
     /// The subject there.
     #[schemars(with = "form::Word")]
@@ -164,11 +164,12 @@ fn read_role(item: &Item<'_>) -> Option<RoleSpec> {
 fn read_identity(item: &Item<'_>) -> Option<Identity> {
     let fields = item.fields(&IDENTITY)?;
     let word = |item: &Item<'_>| {
-        let word = item.prose(IDENTITY_MAX)?;
+        let word = item.prose(SUBJECT_MAX)?;
         if word.is_empty() { item.wrong("must not be empty") } else { Some(word) }
     };
-    let (issuer, subject) = (fields.required("issuer", word), fields.required("subject", word));
-    Some(Identity { issuer: issuer?, subject: subject? })
+    let issuer = fields.required("issuer", parse::<Issuer>);
+    let subject = fields.required("subject", word);
+    Some(Identity { issuer: issuer?.to_string(), subject: subject? })
 }
 
 pub(crate) fn read_token(item: &Item<'_>) -> Option<OperatorTokenSpec> {

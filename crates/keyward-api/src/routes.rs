@@ -6,7 +6,7 @@ mod parameter;
 pub use about::{About, Access, Answers, Body, SchemaOf};
 pub use parameter::{Form, Parameter};
 
-use about::{list, made, one, plain, text, written};
+use about::{list, made, one, plain, redirect, text, written};
 use parameter::{
     ACCOUNTS, APIS, APPLY, AUDIT, AUDIT_EXPORT, AUDIT_MARK, DELETE, DRY, EXPLAIN, EXPORT, FIND, GRANTS, LIST,
     NAMED, NONE, ONE, RENOUNCE, REVIEW, TAGGED, USAGE, WHO_CAN,
@@ -118,6 +118,10 @@ routes! {
     SignInPage = Get "/sign-in", "session" Show: text("text/html").open();
     /// Give what that page runs.
     SignInScript = Get "/sign-in.js", "session" Show: text("text/javascript").open();
+    /// Send a browser to the OpenID provider through which operators sign in, if there is one.
+    BeginSignIn = Get "/sign-in/oidc", "session" Show: redirect().open().also(&[404, 503]);
+    /// Take a browser back from the provider, and begin its session. Browsers are answered with a page, also where it is refused.
+    FinishSignIn = Get "/sign-in/oidc/return", "session" Show: text("text/html").open().also(&[401, 404, 429, 503]);
     /// Make the first operator, who owns everything, with the one-time password that the node printed; sign it in.
     Bootstrap = Post "/v1/bootstrap", "session" Create:
         plain::<WhoAmI>(NONE).takes::<BootstrapAnswer>(r#"{"one_time_password": "kw_bootstrap_…", "name": "alice", "password": "correct horse battery"}"#).open().also(&[401, 410, 429]);

@@ -35,6 +35,8 @@ pub enum ErrorKind {
     TooMany,
     /// The store does not take writes, or does not answer: 503.
     StoreUnavailable,
+    /// The provider through which operators sign in does not answer: 503.
+    ProviderUnavailable,
 }
 
 impl ErrorKind {
@@ -48,7 +50,7 @@ impl ErrorKind {
             Self::Unauthenticated => 401,
             Self::Gone => 410,
             Self::TooMany => 429,
-            Self::StoreUnavailable => 503,
+            Self::StoreUnavailable | Self::ProviderUnavailable => 503,
         }
     }
 }

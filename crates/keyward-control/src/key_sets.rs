@@ -3,7 +3,7 @@
 //! Whatever consumers share an address, it is fetched once. What was fetched is kept in the store, so that restarts and
 //! other nodes have it; how long it is believed is judged with each token.
 
-mod fetch;
+pub(crate) mod fetch;
 mod nudges;
 mod sets;
 
@@ -18,7 +18,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::Control;
-use fetch::{Fetched, Fetcher};
+use crate::egress::Egress;
+use fetch::{Fetched, fetch};
 use nudges::Nudges;
 pub(crate) use sets::KeySets;
 
@@ -67,7 +68,7 @@ impl KeySetKeeper {
         let (stop, stopped) = oneshot::channel();
         let (finished, finishes) = mpsc::channel(FETCHES_MAX);
         let keeper = Keeper {
-            fetcher: Arc::new(Fetcher::new(&options.allow_egress)?),
+            egress: Arc::new(Egress::new(&options.allow_egress)?),
             fetched: Arc::clone(&control.shared_arc().fetched),
             control,
             options,
@@ -102,7 +103,7 @@ const MAX_AGE_S: std::ops::RangeInclusive<u64> = 60..=3_600;
 struct Keeper {
     control: Control,
     options: KeySetOptions,
-    fetcher: Arc<Fetcher>,
+    egress: Arc<Egress>,
     fetched: Arc<KeySets>,
     nudges: Arc<Nudges>,
     sources: BTreeMap<KeySetUrl, Source>,
@@ -194,9 +195,9 @@ impl Keeper {
             }
             source.under_way = true;
             under_way += 1;
-            let (fetcher, finished, url) = (Arc::clone(&self.fetcher), self.finished.clone(), url.clone());
+            let (egress, finished, url) = (Arc::clone(&self.egress), self.finished.clone(), url.clone());
             tokio::spawn(async move {
-                let outcome = fetcher.fetch(&url).await;
+                let outcome = fetch(&egress, &url).await;
                 // Whoever asked may have ended.
                 let _ = finished.send((url, outcome)).await;
             });

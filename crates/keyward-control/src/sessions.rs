@@ -11,6 +11,7 @@ use keyward_store::{Bootstrap, RecordId, Session, Stored, Touch};
 use serde_json::json;
 
 use crate::actor::Acting;
+use crate::open_id::Spent;
 use crate::operators;
 use crate::{Actor, Control, ControlError, ErrorKind};
 
@@ -139,7 +140,7 @@ impl Sessions<'_> {
         };
         let operator = self.control.store().reader().await?.reads().operator(id).await?;
         let operator = operator.ok_or_else(wrong)?;
-        self.begin(&operator.object).await
+        self.begin(&operator.object, None).await
     }
 
     /// Signs an operator in by name and password.
@@ -171,14 +172,18 @@ impl Sessions<'_> {
             return Err(wrong());
         };
         self.control.attempts().succeeded(&by_name);
-        self.begin(&operator).await
+        self.begin(&operator, None).await
     }
 
-    /// Signs in the operator that an OpenID provider has just told us of.
+    /// Signs in the operator that an OpenID provider has just told us of, once for each sign-in that was begun.
     ///
     /// # Errors
-    /// No enabled operator has this identity.
-    pub async fn sign_in_identified(&self, identity: &Identity) -> Result<NewSession, ControlError> {
+    /// No enabled operator has this identity, or this sign-in is over.
+    pub(crate) async fn sign_in_identified(
+        &self,
+        identity: &Identity,
+        spent: Spent,
+    ) -> Result<NewSession, ControlError> {
         let found = self.control.store().reader().await?.reads().operator_identified(identity).await?;
         let operator = found.map(|found| found.object).filter(|operator| operator.enabled);
         let operator = operator.ok_or_else(|| {
@@ -189,10 +194,15 @@ impl Sessions<'_> {
             );
             ControlError::new(ErrorKind::Unauthenticated, "identity_unknown", text)
         })?;
-        self.begin(&operator).await
+        self.begin(&operator, Some((identity.issuer.clone(), spent))).await
     }
 
-    async fn begin(&self, operator: &Operator) -> Result<NewSession, ControlError> {
+    /// Begins a session: by a password, or through the provider of this issuer, by a sign-in that is spent with it.
+    async fn begin(
+        &self,
+        operator: &Operator,
+        through: Option<(String, Spent)>,
+    ) -> Result<NewSession, ControlError> {
         let actor = acting(operator, None, operator.roles.clone());
         let work = self.control.write(&actor, "session.create", {
             let operator = operator.id;
@@ -201,6 +211,12 @@ impl Sessions<'_> {
                     let cookie = job.minter.session()?;
                     let csrf = job.minter.session()?.expose_secret().to_owned();
                     let now = job.now();
+                    if let Some((_, spent)) = &through
+                        && !job.tx().spend_sign_in(&spent.digest, spent.valid_until, now).await?
+                    {
+                        let text = "this sign-in is over: begin anew on the sign-in page";
+                        return Err(ControlError::new(ErrorKind::Unauthenticated, "sign_in_not_begun", text));
+                    }
                     let session = Session {
                         digest: job.gather().reads.digest(&cookie),
                         operator,
@@ -210,7 +226,12 @@ impl Sessions<'_> {
                         valid_until: later(now, SESSION_MS),
                     };
                     job.tx().put_session(&session).await?;
-                    let detail = json!({"before": null, "after": {"session": "signed in"}});
+                    let issuer = through.as_ref().map(|(issuer, _)| issuer);
+                    let after = match issuer {
+                        Some(issuer) => json!({"session": "signed in", "issuer": issuer}),
+                        None => json!({"session": "signed in"}),
+                    };
+                    let detail = json!({"before": null, "after": after});
                     job.audit(Touch::Created, &RecordId::Operator(operator), None, &detail);
                     Ok((cookie, csrf, session.valid_until))
                 })
@@ -327,7 +348,7 @@ fn wrong() -> ControlError {
 }
 
 /// Addresses of one IPv6 network are one source.
-fn source_key(source: IpAddr) -> String {
+pub(crate) fn source_key(source: IpAddr) -> String {
     match source.to_canonical() {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => {

@@ -42,18 +42,18 @@ impl JwkSet {
     /// # Errors
     /// Says which key is wrong, why, and what is allowed; never what a key holds.
     pub fn parse(json: &str) -> Result<Self, ParseError> {
-        let keys = read::keys(json, Self::LENGTH_MAX)?;
+        let keys = read::keys(json, Self::LENGTH_MAX, read::Foreign::Refused)?;
         reject_ambiguous(&keys)?;
         Ok(Self { keys })
     }
 
     /// Reads a key set that was fetched: as [`JwkSet::parse`], but for its length, and public keys alone: what anyone
-    /// can fetch must not be enough to make tokens.
+    /// can fetch must not be enough to make tokens. Keys for encryption, and kinds that are not known, are left out.
     ///
     /// # Errors
     /// As [`JwkSet::parse`].
     pub fn parse_fetched(json: &str) -> Result<Self, ParseError> {
-        let keys = read::keys(json, Self::FETCHED_LENGTH_MAX)?;
+        let keys = read::keys(json, Self::FETCHED_LENGTH_MAX, read::Foreign::LeftOut)?;
         reject_ambiguous(&keys)?;
         let set = Self { keys };
         if set.holds_secrets() {

@@ -23,27 +23,29 @@ impl FromStr for KeySetUrl {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let wrong = |why: &str| {
-            ParseError::new(format!("`{}` is no address of a key set: {why}", text.escape_debug()))
-        };
-        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-        let rest = rest.ok_or_else(|| wrong("write it like https://HOST/PATH"))?;
-        if text.len() > Self::LENGTH_MAX || !rest.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(wrong("it has at most 2048 characters, all of them visible ASCII"));
-        }
-        if rest.contains(['#', '@', '\\']) {
-            return Err(wrong("it has no userinfo and no fragment"));
-        }
-        let authority = rest.split(['/', '?']).next().unwrap_or_default();
-        let (host, port) =
-            crate::service::split_port(authority).ok_or_else(|| wrong("its host is not one"))?;
-        if port.is_some_and(|port| port.parse::<u16>().map_or(true, |port| port == 0)) {
-            return Err(wrong("its port must be 1 to 65535"));
-        }
-        match host.parse::<crate::HostPattern>() {
-            Ok(crate::HostPattern::Exact(_)) => Ok(Self(text.into())),
-            _ => Err(wrong("its host must be a name, an IPv4 address or an IPv6 address in brackets")),
-        }
+        check_web_address(text, "address of a key set").map(|_| Self(text.into()))
+    }
+}
+
+/// Is this `https://HOST[:PORT][/PATH][?QUERY]`, or the same with `http`? The answer is the host; `what` names what it should be.
+pub(crate) fn check_web_address<'t>(text: &'t str, what: &str) -> Result<&'t str, ParseError> {
+    let wrong = |why: &str| ParseError::new(format!("`{}` is no {what}: {why}", text.escape_debug()));
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let rest = rest.ok_or_else(|| wrong("write it like https://HOST/PATH"))?;
+    if text.len() > KeySetUrl::LENGTH_MAX || !rest.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(wrong("it has at most 2048 characters, all of them visible ASCII"));
+    }
+    if rest.contains(['#', '@', '\\']) {
+        return Err(wrong("it has no userinfo and no fragment"));
+    }
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let (host, port) = crate::service::split_port(authority).ok_or_else(|| wrong("its host is not one"))?;
+    if port.is_some_and(|port| port.parse::<u16>().map_or(true, |port| port == 0)) {
+        return Err(wrong("its port must be 1 to 65535"));
+    }
+    match host.parse::<crate::HostPattern>() {
+        Ok(crate::HostPattern::Exact(_)) => Ok(host),
+        _ => Err(wrong("its host must be a name, an IPv4 address or an IPv6 address in brackets")),
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use keyward::{Node, NodeOptions, RedisOptions};
 use keyward_access::Freshness;
 use keyward_api::WorldFile;
-use keyward_control::{Actor, Applied, ApplyOptions};
+use keyward_control::{Actor, Applied, ApplyOptions, OpenIdOptions};
 use keyward_gateway::{Clock, SystemClock};
 use keyward_model::{Plaintext, Timestamp};
 use tempfile::TempDir;
@@ -66,6 +66,8 @@ pub struct Setup {
     pub replay_redis: Option<(String, Duration)>,
     /// Hosts that key sets may be fetched from although they are on loopback.
     pub allow_egress: Vec<String>,
+    /// The provider through which operators sign in.
+    pub open_id: Option<OpenIdOptions>,
     /// How often what was used is written down; absent: as by default.
     pub usage_every: Option<Duration>,
 }
@@ -330,6 +332,7 @@ async fn open(
     if let Some((url, budget)) = setup.replay_redis.clone() {
         options.replay_redis = Some(RedisOptions { url, budget });
     }
+    options.open_id.clone_from(&setup.open_id);
     options.key_sets.allow_egress.clone_from(&setup.allow_egress);
     options.key_sets.look_every = Duration::from_millis(20);
     if let Some(every) = setup.usage_every {

@@ -1,12 +1,14 @@
 //! Keyward's test kit: a whole gateway in process, upstream doubles, a raw client, a reference signer, an oracle,
 //! and the scenarios that run pure, through the store and through the live gateway.
 
+pub mod browser;
 pub mod cases;
 pub mod client;
 pub mod clock;
 pub mod cluster;
 pub mod fixture;
 pub mod gateway;
+pub mod identity_provider;
 pub mod judge;
 pub mod key_server;
 pub mod operate;

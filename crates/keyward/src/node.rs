@@ -13,7 +13,7 @@ use keyward_admin::{Admin, AdminOptions, AdminServer, AdminToken};
 use keyward_api::{FieldProblem, WorldFile};
 use keyward_control::{
     Actor, ApplyOptions, Control, ControlError, ControlOptions, KeySetKeeper, KeySetOptions, Minter,
-    NodeInfo, Random, SystemRandom, UsageKeeper, UsageOptions,
+    NodeInfo, OpenId, OpenIdOptions, Random, SystemRandom, UsageKeeper, UsageOptions,
 };
 use keyward_gateway::{
     AccessLog, Clock, Gateway, History, ReplayMemory, ReplayOptions, SystemClock, transport_limits,
@@ -56,6 +56,8 @@ pub struct NodeOptions {
     pub admin_hosts: Vec<String>,
     /// Is `/metrics` answered without a token?
     pub metrics_open: bool,
+    /// The provider through which operators may sign in; absent: by passwords alone.
+    pub open_id: Option<OpenIdOptions>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Where ids and secrets come from.
@@ -112,6 +114,7 @@ impl NodeOptions {
             local_token: true,
             admin_hosts: Vec::new(),
             metrics_open: false,
+            open_id: None,
             clock: Arc::new(SystemClock::new()),
             random: Arc::new(SystemRandom),
             replay: ReplayOptions::default(),
@@ -268,7 +271,8 @@ impl Node {
         let admin = Admin::new(AdminOptions {
             control: control.clone(),
             token: token.as_ref().and_then(|token| AdminToken::new(token.expose_secret())),
-            hosts: options.admin_hosts.clone(),
+            hosts: admin_hosts(options),
+            open_id: open_id(options, &control)?,
             metrics: metrics(&gateway, &server),
             metrics_open: options.metrics_open,
             clock: Arc::new(ControlClock(Arc::clone(&options.clock))),
@@ -405,6 +409,20 @@ fn node_info(options: &NodeOptions, admin: SocketAddr) -> NodeInfo {
 /// The listeners whose ports are known before they listen.
 fn known(options: &NodeOptions) -> Vec<SocketAddr> {
     options.listen.iter().chain([&options.admin]).copied().filter(|address| address.port() != 0).collect()
+}
+
+/// Names under which the admin server may be called: among them the one that browsers come back to.
+fn admin_hosts(options: &NodeOptions) -> Vec<String> {
+    let own = options.open_id.as_ref().map(|open_id| open_id.admin_url.host().to_owned());
+    options.admin_hosts.iter().cloned().chain(own).collect()
+}
+
+fn open_id(options: &NodeOptions, control: &Control) -> Result<Option<OpenId>, NodeError> {
+    let made = options.open_id.clone().map(|open_id| OpenId::new(control.clone(), open_id)).transpose();
+    made.map_err(|what| NodeError::System {
+        what: "operators cannot sign in through a provider",
+        source: io::Error::other(what),
+    })
 }
 
 /// The token in the data folder, made on first start.

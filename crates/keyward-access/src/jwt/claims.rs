@@ -65,10 +65,10 @@ pub(super) fn check_times(
 }
 
 /// The time cannot be used: not a number, or out of range.
-struct NotATime;
+pub(super) struct NotATime;
 
 /// A NumericDate (RFC 7519 section 2), to the millisecond below: seconds, perhaps with a fraction, up to the year 9999.
-fn time(token: &Unverified<'_>, name: &str) -> Result<Option<Timestamp>, NotATime> {
+pub(super) fn time(token: &Unverified<'_>, name: &str) -> Result<Option<Timestamp>, NotATime> {
     let written = match token.value(name) {
         None => return Ok(None),
         Some(ClaimValue::Text(_)) => return Err(NotATime),

@@ -21,6 +21,7 @@
 mod claims;
 mod fetched;
 mod headers;
+mod id_token;
 mod keys;
 mod memory;
 mod unverified;
@@ -31,6 +32,7 @@ mod tests;
 use keyward_model::{HeaderName, JwtSettings, Timestamp};
 
 pub use fetched::{FetchedKeys, FetchedSet, KeySetNudge, NothingFetched};
+pub use id_token::{ExpectedIdToken, IdTokenRefused, verify_id_token};
 pub use keys::VerifyingKeys;
 pub use memory::TokenMemory;
 pub use unverified::{Unverified, looks_like_token};

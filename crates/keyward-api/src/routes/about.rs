@@ -54,6 +54,8 @@ pub enum Answers {
     Written(&'static str),
     /// A text of this media type that rests on nothing: 200.
     Text(&'static str),
+    /// Nothing but an address elsewhere, for browsers: 303.
+    Elsewhere,
 }
 
 /// Who may call a route.
@@ -82,6 +84,7 @@ impl Answers {
     pub const fn status(self) -> u16 {
         match self {
             Self::Made(_) => 201,
+            Self::Elsewhere => 303,
             _ => 200,
         }
     }
@@ -132,6 +135,11 @@ pub(super) const fn written(query: &'static [Parameter], media: &'static str) ->
 /// Gives a text of this media type.
 pub(super) const fn text(media: &'static str) -> About {
     about(&[], Answers::Text(media))
+}
+
+/// Sends browsers elsewhere.
+pub(super) const fn redirect() -> About {
+    about(&[], Answers::Elsewhere)
 }
 
 impl About {

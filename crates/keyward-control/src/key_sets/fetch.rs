@@ -1,120 +1,34 @@
-//! Fetching one key set: bounded in size and time, without redirects, and never from addresses that nobody allowed.
-
-use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
+//! Fetching one key set, and reading it.
 
 use keyward_model::{JwkSet, KeySetUrl};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{ACCEPT, CACHE_CONTROL, HeaderMap};
+use reqwest::header::{CACHE_CONTROL, HeaderMap};
+
+use crate::egress::Egress;
 
 /// A sound key set.
-pub(super) struct Fetched {
+pub(crate) struct Fetched {
     /// Public keys alone, whatever else there was.
     pub(super) document: String,
     /// How long the answer holds, as it says itself.
     pub(super) max_age_s: Option<u64>,
 }
 
-/// Fetches key sets.
-pub(super) struct Fetcher {
-    client: reqwest::Client,
-    allowed: Arc<BTreeSet<String>>,
+/// Fetches a key set, and reads it.
+pub(super) async fn fetch(egress: &Egress, url: &KeySetUrl) -> Result<Fetched, String> {
+    let (set, headers) = key_set(egress, url.as_str()).await?;
+    keyward_access::jwt::VerifyingKeys::compile(&set).map_err(|error| error.to_string())?;
+    Ok(Fetched { document: set.to_json().expose_secret().to_owned(), max_age_s: max_age_s(&headers) })
 }
 
-/// Longest time of a fetch.
-const TIMEOUT: Duration = Duration::from_secs(4);
-
-impl Fetcher {
-    /// One that reaches these hosts wherever they are, and others at public addresses alone.
-    pub(super) fn new(allow_egress: &[String]) -> Result<Self, String> {
-        let plain = |host: &String| host.trim_matches(['[', ']']).to_ascii_lowercase();
-        let allowed: Arc<BTreeSet<String>> = Arc::new(allow_egress.iter().map(plain).collect());
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(TIMEOUT)
-            // Addresses are judged when connecting, so every fetch connects.
-            .pool_max_idle_per_host(0)
-            .dns_resolver(Guarded { allowed: Arc::clone(&allowed) })
-            .user_agent("keyward")
-            .build()
-            .map_err(|error| format!("there is no HTTP client: {error}"))?;
-        Ok(Self { client, allowed })
+/// The keys that are published there.
+pub(crate) async fn key_set(egress: &Egress, url: &str) -> Result<(JwkSet, HeaderMap), String> {
+    let accepted = "application/jwk-set+json, application/json";
+    let answered = egress.get(url, accepted, JwkSet::FETCHED_LENGTH_MAX).await?;
+    if answered.status != 200 {
+        return Err(format!("it answers {}, not 200", answered.status));
     }
-
-    /// Fetches a key set, and reads it.
-    pub(super) async fn fetch(&self, url: &KeySetUrl) -> Result<Fetched, String> {
-        self.check_literal(url)?;
-        let accepted = "application/jwk-set+json, application/json";
-        let asked = self.client.get(url.as_str()).header(ACCEPT, accepted);
-        let mut response = asked.send().await.map_err(told)?;
-        if response.status() != reqwest::StatusCode::OK {
-            return Err(format!("it answers {}, not 200", response.status().as_u16()));
-        }
-        let max_age_s = max_age_s(response.headers());
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(told)? {
-            if body.len() + chunk.len() > JwkSet::FETCHED_LENGTH_MAX {
-                return Err(format!("it has more than {} bytes", JwkSet::FETCHED_LENGTH_MAX));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        let text = String::from_utf8(body).map_err(|_| "it is not UTF-8".to_owned())?;
-        let set = JwkSet::parse_fetched(&text).map_err(|error| error.to_string())?;
-        keyward_access::jwt::VerifyingKeys::compile(&set).map_err(|error| error.to_string())?;
-        Ok(Fetched { document: set.to_json().expose_secret().to_owned(), max_age_s })
-    }
-
-    /// A host that is an address is not looked up, so it is judged here.
-    fn check_literal(&self, url: &KeySetUrl) -> Result<(), String> {
-        let parsed = reqwest::Url::parse(url.as_str()).map_err(|_| "its address is not one".to_owned())?;
-        let host = parsed.host_str().unwrap_or_default().trim_matches(['[', ']']).to_ascii_lowercase();
-        match host.parse::<IpAddr>() {
-            Ok(address) if !is_public(address) && !self.allowed.contains(&host) => Err(refused(&host)),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Looks names up, and keeps back addresses that are not public.
-struct Guarded {
-    allowed: Arc<BTreeSet<String>>,
-}
-
-impl Resolve for Guarded {
-    fn resolve(&self, name: Name) -> Resolving {
-        let host = name.as_str().trim_end_matches('.').to_ascii_lowercase();
-        let free = self.allowed.contains(&host);
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
-            let reachable: Vec<SocketAddr> =
-                found.filter(|address| free || is_public(address.ip())).collect();
-            if reachable.is_empty() {
-                return Err(refused(&host).into());
-            }
-            let addresses: Addrs = Box::new(reachable.into_iter());
-            Ok(addresses)
-        })
-    }
-}
-
-fn refused(host: &str) -> String {
-    format!("`{host}` is not at a public address: allow it with --allow-egress {host} if that is meant")
-}
-
-/// The innermost cause, without the address: its query is nobody else's.
-fn told(error: reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "it does not answer in time".to_owned();
-    }
-    let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
+    let set = JwkSet::parse_fetched(&answered.body).map_err(|error| error.to_string())?;
+    Ok((set, answered.headers))
 }
 
 fn max_age_s(headers: &HeaderMap) -> Option<u64> {
@@ -123,105 +37,9 @@ fn max_age_s(headers: &HeaderMap) -> Option<u64> {
     directives.find_map(|directive| directive.to_ascii_lowercase().strip_prefix("max-age=")?.parse().ok())
 }
 
-/// Can anybody on the internet have this address?
-fn is_public(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => match carried(address) {
-            Some(inner) => is_public_v4(inner),
-            None => is_public_v6(address),
-        },
-    }
-}
-
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    let reserved = matches!(
-        (a, b, c),
-        (0 | 10 | 127 | 240..=255, ..)
-            | (100, 64..=127, _)
-            | (169, 254, _)
-            | (172, 16..=31, _)
-            | (192, 168, _)
-            | (198, 18..=19, _)
-            | (192, 0, 0 | 2)
-            | (198, 51, 100)
-            | (203, 0, 113)
-    );
-    !reserved && !address.is_multicast()
-}
-
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    let [first, second, ..] = address.segments();
-    let reserved = address.is_unspecified()
-        || address.is_loopback()
-        || address.is_multicast()
-        || first & 0xfe00 == 0xfc00
-        || first & 0xffc0 == 0xfe80
-        || first & 0xffc0 == 0xfec0
-        || (first, second) == (0x2001, 0x0db8);
-    !reserved
-}
-
-/// The IPv4 address that a translator or tunnel would make of it: NAT64, 6to4, IPv4-compatible.
-fn carried(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let joined = |high: u16, low: u16| {
-        let [a, b] = high.to_be_bytes();
-        let [c, d] = low.to_be_bytes();
-        Ipv4Addr::new(a, b, c, d)
-    };
-    match address.segments() {
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(joined(high, low)),
-        [0x2002, high, low, ..] => Some(joined(high, low)),
-        [0, 0, 0, 0, 0, 0, high, low] if high != 0 => Some(joined(high, low)),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_within_reach_of_this_machine_alone_are_not_public() {
-        for private in [
-            "127.0.0.1",
-            "127.255.255.254",
-            "0.0.0.0",
-            "10.1.2.3",
-            "172.16.0.1",
-            "172.31.255.255",
-            "192.168.1.1",
-            "169.254.169.254",
-            "100.64.0.1",
-            "192.0.2.1",
-            "198.18.0.1",
-            "224.0.0.1",
-            "255.255.255.255",
-            "::1",
-            "::",
-            "fe80::1",
-            "fc00::1",
-            "fdff::1",
-            "fec0::1",
-            "ff02::1",
-            "2001:db8::1",
-            "::ffff:127.0.0.1",
-            "::ffff:10.0.0.1",
-            "::127.0.0.1",
-            "64:ff9b::127.0.0.1",
-            "64:ff9b::10.0.0.1",
-            "2002:7f00:1::",
-            "2002:a9fe:a9fe::",
-        ] {
-            assert!(!is_public(private.parse().unwrap()), "{private}");
-        }
-        for public in
-            ["1.1.1.1", "172.15.0.1", "172.32.0.1", "100.128.0.1", "2606:4700::1", "64:ff9b::1.1.1.1"]
-        {
-            assert!(is_public(public.parse().unwrap()), "{public}");
-        }
-    }
 
     #[test]
     fn an_answer_says_how_long_it_holds() {

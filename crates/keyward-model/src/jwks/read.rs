@@ -12,8 +12,17 @@ use crate::{JsonObject, JsonValue, ParseError};
 /// Most members of a key set, and of a key: what is defined has less than half as many.
 const MEMBERS_MAX: usize = 64;
 
+/// What becomes of keys that are not for signatures, or of a kind that is not known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Foreign {
+    /// They are refused: whoever gave them meant something by it.
+    Refused,
+    /// They are left out (RFC 7517, section 5): a provider publishes them for others.
+    LeftOut,
+}
+
 /// The keys of the set, each sound in itself.
-pub(super) fn keys(json: &str, length_max: usize) -> Result<Vec<Jwk>, ParseError> {
+pub(super) fn keys(json: &str, length_max: usize, foreign: Foreign) -> Result<Vec<Jwk>, ParseError> {
     if json.len() > length_max {
         return error(format!("the key set has {} bytes: it may have {} at most", json.len(), length_max));
     }
@@ -30,18 +39,45 @@ pub(super) fn keys(json: &str, length_max: usize) -> Result<Vec<Jwk>, ParseError
     if keys.is_empty() || keys.len() > JwkSet::KEYS_MAX {
         return error(format!("the key set has {} keys: it has 1 to {}", keys.len(), JwkSet::KEYS_MAX));
     }
-    keys.into_iter().enumerate().map(|(index, value)| numbered_key(index + 1, value)).collect()
+    let read = keys.into_iter().enumerate();
+    let read: Vec<Jwk> = read
+        .filter_map(|(index, value)| numbered_key(index + 1, value, foreign).transpose())
+        .collect::<Result<_, ParseError>>()?;
+    match read.is_empty() {
+        true => error("the key set has no key that verifies signatures"),
+        false => Ok(read),
+    }
 }
 
-/// One key; what is wrong with it is told with its number and kid.
-fn numbered_key(number: usize, value: JsonValue<'_>) -> Result<Jwk, ParseError> {
+/// One key, unless it is left out; what is wrong with it is told with its number and kid.
+fn numbered_key(number: usize, value: JsonValue<'_>, foreign: Foreign) -> Result<Option<Jwk>, ParseError> {
     let members = JsonObject::parse(value.as_written(), MEMBERS_MAX)
         .map_err(|fault| ParseError::new(format!("key {number} {fault}")))?;
-    key(&members).map_err(|wrong| {
+    if foreign == Foreign::LeftOut && is_foreign(&members) {
+        return Ok(None);
+    }
+    key(&members).map(Some).map_err(|wrong| {
         let kid = members.get("kid").and_then(JsonValue::as_str);
         let kid = kid.map(|kid| format!(" (kid `{}`)", shown(&kid))).unwrap_or_default();
         ParseError::new(format!("key {number}{kid}: {wrong}"))
     })
+}
+
+/// Is it for something other than signatures, or of a kind, curve or algorithm that is not known? A symmetric key never is:
+/// that it is there at all is a mistake.
+fn is_foreign(members: &JsonObject<'_>) -> bool {
+    let said = |name: &str| members.get(name).and_then(JsonValue::as_str);
+    let other = |name: &str, known: &[&str]| said(name).is_some_and(|text| !known.contains(&&*text));
+    let operations = members.get("key_ops").and_then(JsonValue::elements);
+    if said("kty").is_some_and(|kty| kty == "oct") {
+        return false;
+    }
+    other("kty", &["RSA", "EC", "OKP"])
+        || other("use", &["sig"])
+        || other("crv", &["P-256", "P-384", "P-521", "Ed25519"])
+        || said("alg").is_some_and(|alg| alg.parse::<JwsAlgorithm>().is_err())
+        || operations
+            .is_some_and(|all| !all.iter().any(|one| one.as_str().is_some_and(|name| name == "verify")))
 }
 
 fn key(members: &JsonObject<'_>) -> Result<Jwk, ParseError> {

@@ -294,3 +294,27 @@ fn a_set_reads_back_from_its_json_and_is_written_without_growing() {
     let reserved: usize = set.keys().iter().map(Jwk::json_length_max).sum();
     assert!(json.expose_secret().len() <= reserved);
 }
+
+#[test]
+fn of_a_fetched_set_keys_for_other_purposes_are_left_out() {
+    let fetched = |keys: &[&str]| JwkSet::parse_fetched(&format!(r#"{{"keys":[{}]}}"#, keys.join(",")));
+    let foreign = [
+        rsa(r#","use":"enc","kid":"1""#),
+        rsa(r#","alg":"RSA-OAEP","kid":"2""#),
+        rsa(r#","key_ops":["encrypt"],"kid":"3""#),
+        r#"{"kty":"OKP","crv":"X25519","x":"AA"}"#.to_owned(),
+        r#"{"kty":"EC","crv":"secp256k1","x":"AA","y":"AA"}"#.to_owned(),
+        r#"{"kty":"AKP","alg":"ML-DSA-44","pub":"AA"}"#.to_owned(),
+    ];
+    let ours = rsa(r#","kid":"signs""#);
+    for other in &foreign {
+        let kept = fetched(&[other, &ours]).expect(other);
+        assert_eq!(kept.keys().iter().map(Jwk::kid).collect::<Vec<_>>(), [Some("signs")]);
+        assert!(fetched(&[other]).unwrap_err().to_string().contains("no key that verifies"));
+        assert!(set(&[other, &ours]).is_err(), "one that is given by hand is refused: {other}");
+    }
+    // What is for signatures and broken is not passed over, nor a key that must not be there.
+    for broken in [oct(""), oct(r#","use":"enc""#), r#"{"kty":"RSA","n":"AQAB","e":"AQAB"}"#.to_owned()] {
+        assert!(fetched(&[&broken, &ours]).is_err(), "{broken}");
+    }
+}

@@ -90,6 +90,25 @@ impl WriteTx<'_> {
         Ok(())
     }
 
+    /// Spends a sign-in through a provider, and forgets those that could not be tried again anyway. False: it was spent before.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn spend_sign_in(
+        &mut self,
+        digest: &CredentialDigest,
+        valid_until: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let ended = sqlx::query("DELETE FROM spent_sign_ins WHERE valid_until <= $1");
+        self.run(ended.bind(now.as_millis())).await?;
+        let statement = sqlx::query(
+            "INSERT INTO spent_sign_ins (digest, valid_until) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING",
+        );
+        let spent = self.run(statement.bind(digest.0.to_vec()).bind(valid_until.as_millis())).await?;
+        Ok(spent == 1)
+    }
+
     /// Notes that a session was used.
     ///
     /// # Errors

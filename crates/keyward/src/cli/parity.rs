@@ -111,6 +111,8 @@ fn command_of(route: Route) -> Reached {
         Route::RenounceGrant => By("grant renounce"),
         Route::SignInPage
         | Route::SignInScript
+        | Route::BeginSignIn
+        | Route::FinishSignIn
         | Route::Bootstrap
         | Route::SignIn
         | Route::ShowSession

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use keyward_control::{KeySetOptions, UsageOptions};
-use keyward_model::{Name, Plaintext};
+use keyward_control::{KeySetOptions, OpenIdOptions, UsageOptions};
+use keyward_model::{AdminUrl, Issuer, Name, Plaintext};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use super::fields::read_text;
 use super::output::complain;
 use super::remote::ADMIN_DEFAULT;
 use super::{Failure, Outcome};
@@ -80,7 +81,20 @@ pub(crate) struct Serve {
     /// Longest time that a request waits for that Redis, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=1000))]
     replay_redis_budget_ms: u64,
-    /// Fetch key sets from this host also where it is on this machine or in a private network. May be given several times.
+    /// The OpenID provider through which operators may sign in: its issuer, exactly as its tokens say it.
+    #[arg(long, env = "KEYWARD_OIDC_ISSUER", value_name = "URL", requires_all = ["oidc_client_id", "admin_url"])]
+    oidc_issuer: Option<Issuer>,
+    /// What Keyward is called at that provider.
+    #[arg(long, env = "KEYWARD_OIDC_CLIENT_ID", value_name = "ID", value_parser = client_id, requires = "oidc_issuer")]
+    oidc_client_id: Option<String>,
+    /// File with the secret by which Keyward proves itself there; absent: `KEYWARD_OIDC_CLIENT_SECRET` holds it, or there is none.
+    #[arg(long, env = "KEYWARD_OIDC_CLIENT_SECRET_FILE", value_name = "FILE", requires = "oidc_issuer")]
+    oidc_client_secret_file: Option<PathBuf>,
+    /// Where browsers reach the admin server, like https://keyward.example.com: the provider sends them back there, to
+    /// `/sign-in/oidc/return`. Its host counts as `--admin-host`.
+    #[arg(long, env = "KEYWARD_ADMIN_URL", value_name = "URL")]
+    admin_url: Option<AdminUrl>,
+    /// Fetch key sets, and what an OpenID provider says, from this host also where it is on this machine or in a private network. May be given several times.
     #[arg(long, value_name = "HOST")]
     allow_egress: Vec<String>,
     /// How often what was used is written down, in seconds.
@@ -105,6 +119,15 @@ fn secret(text: &str) -> Result<Plaintext, std::convert::Infallible> {
     Ok(Plaintext::new(text))
 }
 
+/// The variable that holds the secret at the OpenID provider where no file is named: never an argument, which others can read.
+const CLIENT_SECRET: &str = "KEYWARD_OIDC_CLIENT_SECRET";
+
+/// Visible ASCII, as the standard has it.
+fn client_id(text: &str) -> Result<String, String> {
+    let sound = (1..=512).contains(&text.len()) && text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+    if sound { Ok(text.to_owned()) } else { Err("it has 1 to 512 characters of ASCII".to_owned()) }
+}
+
 impl Serve {
     pub(crate) async fn run(self) -> Outcome {
         log_to_standard_error();
@@ -112,9 +135,11 @@ impl Serve {
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
         let mut signals = Signals::new()?;
         let drain = Duration::from_secs(self.drain_s);
-        let demo = if self.demo { Some(Demo::start().await?) } else { None };
+        let with_demo = self.demo;
+        let options = self.options()?;
+        let demo = if with_demo { Some(Demo::start().await?) } else { None };
         let node = tokio::select! {
-            node = Node::start(self.options()) => node.map_err(refused)?,
+            node = Node::start(options) => node.map_err(refused)?,
             () = signals.end() => return Ok(()),
         };
         if let Some(demo) = &demo {
@@ -132,14 +157,16 @@ impl Serve {
         }
     }
 
-    fn options(self) -> NodeOptions {
+    fn options(self) -> Result<NodeOptions, Failure> {
+        let open_id = self.open_id()?;
         let access_log = match self.access_log {
             None => AccessLogTo::DataDir,
             Some(path) if path.as_os_str() == "-" => AccessLogTo::StandardError,
             Some(path) => AccessLogTo::File(path),
         };
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        NodeOptions {
+        Ok(NodeOptions {
+            open_id,
             listen: self.listen,
             admin: self.admin,
             store: self.store,
@@ -162,7 +189,27 @@ impl Serve {
                 keep_days: self.usage_keep_days,
             },
             ..NodeOptions::new(self.data, self.gateway)
-        }
+        })
+    }
+
+    fn open_id(&self) -> Result<Option<OpenIdOptions>, Failure> {
+        let (Some(issuer), Some(client_id), Some(admin_url)) =
+            (self.oidc_issuer.clone(), self.oidc_client_id.clone(), self.admin_url.clone())
+        else {
+            return Ok(None);
+        };
+        let secret = match &self.oidc_client_secret_file {
+            Some(file) => Some(read_text(file)?),
+            None => std::env::var(CLIENT_SECRET).ok(),
+        };
+        let secret = secret.map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
+        Ok(Some(OpenIdOptions {
+            issuer,
+            client_id,
+            client_secret: secret.filter(|text| !text.is_empty()).map(Plaintext::new),
+            admin_url,
+            allow_egress: self.allow_egress.clone(),
+        }))
     }
 }
 

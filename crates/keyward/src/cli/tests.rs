@@ -32,6 +32,30 @@ fn the_commands_of_the_contract_are_understood() {
 }
 
 #[test]
+fn a_provider_is_named_as_a_whole_and_safely() {
+    let serve = |rest: &str| parses(&format!("keyward serve {rest}"));
+    let whole =
+        "--oidc-issuer https://idp.example/r --oidc-client-id keyward --admin-url https://keyward.example";
+    assert!(
+        serve(whole)
+            && serve(&format!("{whole} --oidc-client-secret-file f"))
+            && serve("--admin-url https://k.example")
+    );
+    for part in [
+        "--oidc-issuer https://idp.example/r",
+        "--oidc-issuer https://idp.example/r --oidc-client-id keyward",
+        "--oidc-issuer https://idp.example/r --admin-url https://keyward.example",
+        "--oidc-client-id keyward",
+        "--oidc-client-secret-file f",
+    ] {
+        assert!(!serve(part), "{part}");
+    }
+    assert!(!serve(&whole.replace("https://idp", "http://idp")), "what is not encrypted can be read");
+    assert!(!serve(&whole.replace("https://keyward", "http://keyward")));
+    assert!(!serve(&format!("{whole} --oidc-client-secret s")), "other users can read arguments");
+}
+
+#[test]
 fn every_noun_has_its_verbs() {
     for noun in ["app", "application", "consumer", "api", "service", "group", "account", "gateway"] {
         for rest in ["list", "show x", "create x", "change x --description y", "delete x --dry-run"] {

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod claims;
+mod id_token;
 mod keys;
 mod memory;
 mod oracle;

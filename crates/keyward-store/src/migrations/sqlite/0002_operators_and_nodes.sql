@@ -75,6 +75,12 @@ CREATE TABLE operator_sessions (
 );
 CREATE INDEX operator_sessions_by_operator ON operator_sessions (operator);
 
+-- Sign-ins through a provider that are over, by keyed digest, as long as their like could be tried again.
+CREATE TABLE spent_sign_ins (
+    digest BLOB NOT NULL PRIMARY KEY,
+    valid_until BIGINT NOT NULL
+);
+
 -- The one-time way in of a store without operators.
 CREATE TABLE bootstrap (
     only_row BIGINT NOT NULL PRIMARY KEY CHECK (only_row = 1),
