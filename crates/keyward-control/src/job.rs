@@ -295,13 +295,13 @@ impl<'s> Job<'s> {
     }
 
     /// Commits; where the store stands then, the Snapshot to be published if anything changed, and what a local copy is to keep.
-    pub(crate) async fn commit(mut self, copied: bool) -> Result<Committed, ControlError> {
+    pub(crate) async fn commit(mut self) -> Result<Committed, ControlError> {
         if !self.sound {
             let text = "the store failed in the middle of a write; nothing of it was kept: try again";
             return Err(ControlError::new(ErrorKind::StoreUnavailable, "store_unavailable", text));
         }
         let mark = self.tx.mark();
-        let frame = match copied && self.changed {
+        let frame = match self.changed {
             true => self.frame(&mark).await?,
             false => None,
         };

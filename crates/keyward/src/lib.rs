@@ -6,6 +6,7 @@ pub mod cli;
 mod data_dir;
 mod demo;
 mod echo;
+mod log;
 mod node;
 mod replay_redis;
 mod token;

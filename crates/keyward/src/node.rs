@@ -255,7 +255,7 @@ impl Node {
         control.add_own_listeners(&[admin_address]);
         for file in &options.apply {
             if control.started_from_copy() {
-                tracing::warn!(file = %file.display(), "not applied: the store is away");
+                tracing::warn!(file = %file.display(), "not applied: this node starts from its local copy");
                 continue;
             }
             apply(&control, file, options.environment).await?;
@@ -272,7 +272,7 @@ impl Node {
             control: control.clone(),
             token: token.as_ref().and_then(|token| AdminToken::new(token.expose_secret())),
             hosts: options.admin_hosts.clone(),
-            metrics: metrics(&gateway, &server),
+            metrics: metrics(&gateway, &server, &control),
             metrics_open: options.metrics_open,
             clock: Arc::new(ControlClock(Arc::clone(&options.clock))),
             gateway_ready: {
@@ -542,7 +542,27 @@ async fn follow_limits(gateway: Gateway, server: Arc<ServerHandle>) {
     }
 }
 
-fn metrics(gateway: &Gateway, server: &Arc<ServerHandle>) -> Arc<dyn Fn() -> String + Send + Sync> {
-    let (gateway, server) = (gateway.clone(), Arc::clone(server));
-    Arc::new(move || gateway.metrics_page(&server.counters()))
+fn metrics(
+    gateway: &Gateway,
+    server: &Arc<ServerHandle>,
+    control: &Control,
+) -> Arc<dyn Fn() -> String + Send + Sync> {
+    let (gateway, server, control) = (gateway.clone(), Arc::clone(server), control.clone());
+    Arc::new(move || gateway.metrics_page(&server.counters()) + &store_metrics(&control))
+}
+
+/// How this node stands to its store.
+fn store_metrics(control: &Control) -> String {
+    let gauges = [
+        ("keyward_store_takes_changes", "1 while the store takes changes.", control.takes_changes()),
+        (
+            "keyward_on_last_good_copy",
+            "1 while the node runs on its local copy because it could not load the store.",
+            control.last_good().is_some(),
+        ),
+    ];
+    let page = |(name, help, holds)| {
+        format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {}\n", u8::from(holds))
+    };
+    gauges.into_iter().map(page).collect()
 }

@@ -15,6 +15,7 @@ use super::output::complain;
 use super::remote::ADMIN_DEFAULT;
 use super::{Failure, Outcome};
 use crate::demo::Demo;
+use crate::log::Log;
 use crate::node::{STREAM_GRACE, USAGE_EVERY};
 use crate::{AccessLogTo, Node, NodeError, NodeOptions, RedisOptions};
 
@@ -98,13 +99,19 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "what the command line calls")]
-fn secret(text: &str) -> Result<Plaintext, std::convert::Infallible> {
+pub(crate) fn secret(text: &str) -> Result<Plaintext, std::convert::Infallible> {
     Ok(Plaintext::new(text))
 }
 
 impl Serve {
     pub(crate) async fn run(self) -> Outcome {
-        log_to_standard_error();
+        let log = log_to_standard_error();
+        let outcome = self.serve().await;
+        log.iter().for_each(Log::flush);
+        outcome
+    }
+
+    async fn serve(self) -> Outcome {
         // Whatever this process makes is its owner's alone.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
         let mut signals = Signals::new()?;
@@ -227,15 +234,20 @@ impl Signals {
     }
 }
 
-fn log_to_standard_error() {
+/// Nobody who says something waits for whoever reads it.
+fn log_to_standard_error() -> Option<Log> {
     let wanted = std::env::var("KEYWARD_LOG").ok().filter(|text| !text.is_empty());
     let filter = wanted.as_deref().unwrap_or("info").parse::<EnvFilter>().unwrap_or_else(|error| {
         complain(&format!("KEYWARD_LOG is not understood ({error}), so `info` holds; write it like `debug`"));
         EnvFilter::new("info")
     });
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let log = log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
-    if log.try_init().is_err() {
+    let log = Log::start(std::io::stderr())
+        .inspect_err(|error| complain(&format!("there is no log, for the system gives no thread for it: {error}")));
+    let log = log.ok()?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(log.clone());
+    let lines = lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+    if lines.try_init().is_err() {
         complain("the log could not be set up a second time");
     }
+    Some(log)
 }
