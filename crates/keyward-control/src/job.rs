@@ -9,6 +9,7 @@ use keyward_store::{AuditEntry, Frame, Mark, RecordId, StoreError, Touch, WriteT
 use serde_json::{Value, json};
 
 use crate::dirty::Dirty;
+use crate::follow::FAR;
 use crate::gather::Gather;
 use crate::once::done_meanwhile;
 use crate::plan::{Plan, PlanContext, Removal, Step, account_of, describe, plan, removal};
@@ -309,9 +310,10 @@ impl<'s> Job<'s> {
         Ok((mark, self.changed.then_some(self.snapshot), frame))
     }
 
+    /// What leads a local copy here; `None` where that is so much that everything is better copied anew.
     async fn frame(&mut self, mark: &Mark) -> Result<Option<Frame>, StoreError> {
         let mut reads = self.tx.reads();
-        let changes = reads.changes_up_to(self.from, mark.revision, usize::MAX).await?;
+        let changes = reads.changes_up_to(self.from, mark.revision, FAR).await?;
         match changes {
             Some(changes) => Ok(Some(reads.frame(self.from, mark, &changes).await?)),
             None => Ok(None),

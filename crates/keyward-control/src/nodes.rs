@@ -267,7 +267,9 @@ impl Control {
 /// What is not well with the node that has this store open, in words.
 pub(crate) fn trouble_of(store: &Store) -> Option<String> {
     let on_copy = store.last_good().map(|revision| {
-        format!("loading the store failed in its last starts: it runs on its local copy, from revision {revision}")
+        format!(
+            "loading the store failed in its last starts: it runs on its local copy, from revision {revision}"
+        )
     });
     let refused = store.takes_writes().err().map(|error| error.to_string());
     let full = store.is_full().then(|| "the store's disk is full: no changes are taken".to_owned());

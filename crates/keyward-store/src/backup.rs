@@ -176,7 +176,12 @@ async fn finish(unfinished: &Path, file: &Path) -> Result<Backup, BackupError> {
 }
 
 async fn connect(file: &Path) -> Result<SqliteConnection, sqlx::Error> {
-    SqliteConnectOptions::new().filename(file).create_if_missing(false).disable_statement_logging().connect().await
+    SqliteConnectOptions::new()
+        .filename(file)
+        .create_if_missing(false)
+        .disable_statement_logging()
+        .connect()
+        .await
 }
 
 /// Makes a store in this data folder out of a backup; the folder must be empty, but for a master key. The file stays as it is.

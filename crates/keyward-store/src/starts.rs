@@ -27,7 +27,8 @@ impl Starts {
     /// This start counts as failed until [`Starts::succeeded`], also if the process is killed.
     pub(crate) fn begin(&self) {
         let mut new = OpenOptions::new();
-        let counted = new.append(true).create(true).mode(0o600).open(&self.0).and_then(|mut file| file.write_all(b"."));
+        let counted =
+            new.append(true).create(true).mode(0o600).open(&self.0).and_then(|mut file| file.write_all(b"."));
         if let Err(error) = counted {
             tracing::warn!(%error, "this start is not counted, should it fail");
         }

@@ -24,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::data_dir::DataDir;
+use crate::memory::Memory;
 use crate::replay_redis::{RedisOptions, RedisReplay};
 
 /// How a node is set up.
@@ -50,6 +51,8 @@ pub struct NodeOptions {
     pub environment: fn(&str) -> Option<String>,
     /// Cores to serve on.
     pub workers: usize,
+    /// The memory that it may take; absent: as much as the limits allow.
+    pub memory: Option<Memory>,
     /// Is there a local token? Without one and without operators nobody can administer the node.
     pub local_token: bool,
     /// Names under which the admin server may be called, besides `localhost` and addresses.
@@ -112,6 +115,7 @@ impl NodeOptions {
             apply: Vec::new(),
             environment: |name| std::env::var(name).ok(),
             workers: 1,
+            memory: None,
             local_token: true,
             admin_hosts: Vec::new(),
             metrics_open: false,
@@ -293,7 +297,8 @@ impl Node {
             None
         });
         control.join(node_info(options, admin.address())).await;
-        let following = Following(tokio::spawn(follow_limits(gateway.clone(), Arc::clone(&server))));
+        let following =
+            Following(tokio::spawn(follow_limits(gateway.clone(), Arc::clone(&server), options.memory)));
         let source = Arc::new(gateway.usage.clone());
         let usage = UsageKeeper::start(control.clone(), source, options.usage_every);
         Ok(Self {
@@ -474,9 +479,9 @@ async fn open_gateway(
     let id = control.snapshots().load().gateway_named(&options.gateway).map(|gateway| gateway.id);
     let id = id.ok_or_else(|| NodeError::Gateway(options.gateway.clone()))?;
     let history = if used { History::Expected } else { History::None };
-    let replay =
-        ReplayMemory::open(&data.file("replay"), options.replay, history, Arc::clone(&options.clock))
-            .map_err(system("the replay memory cannot be opened"))?;
+    let nonces = options.memory.map_or(options.replay, |memory| memory.narrow_nonces(options.replay));
+    let replay = ReplayMemory::open(&data.file("replay"), nonces, history, Arc::clone(&options.clock))
+        .map_err(system("the replay memory cannot be opened"))?;
     replay.keep_tended().map_err(system("the replay memory's thread does not start"))?;
     let mut gateway = Gateway::new(id, control.snapshots(), Arc::clone(&options.clock), replay)
         .map_err(system("the gateway does not start"))?;
@@ -504,7 +509,7 @@ fn serve(options: &NodeOptions, gateway: &Gateway) -> Result<Arc<ServerHandle>, 
     let config = ServerConfig {
         listen: options.listen.clone(),
         workers: options.workers.max(1),
-        limits: limits(gateway),
+        limits: limits(gateway, options.memory),
     };
     let gateway = gateway.clone();
     let make_handler = move |_| gateway.handler();
@@ -512,10 +517,15 @@ fn serve(options: &NodeOptions, gateway: &Gateway) -> Result<Arc<ServerHandle>, 
 }
 
 /// What the gateway's own limits are, as the transport keeps them.
-fn limits(gateway: &Gateway) -> Limits {
+fn limits(gateway: &Gateway, memory: Option<Memory>) -> Limits {
     let snapshot = gateway.published.load();
-    let Some(found) = snapshot.gateway(gateway.id) else { return Limits::default() };
-    transport_limits(&found.spec.limits, Limits::default())
+    let found = snapshot.gateway(gateway.id);
+    let limits =
+        found.map_or_else(Limits::default, |found| transport_limits(&found.spec.limits, Limits::default()));
+    match memory {
+        Some(memory) => memory.narrow(limits),
+        None => limits,
+    }
 }
 
 /// The task that follows the gateway's limits. It ends with the node.
@@ -528,13 +538,13 @@ impl Drop for Following {
 }
 
 /// Hands changes of the gateway's limits on to the transport.
-async fn follow_limits(gateway: Gateway, server: Arc<ServerHandle>) {
-    let mut in_force = limits(&gateway);
+async fn follow_limits(gateway: Gateway, server: Arc<ServerHandle>, memory: Option<Memory>) {
+    let mut in_force = limits(&gateway, memory);
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let wanted = limits(&gateway);
+        let wanted = limits(&gateway, memory);
         if wanted != in_force {
             server.set_limits(wanted.clone());
             in_force = wanted;

@@ -67,9 +67,10 @@ impl Image {
         let mut cells = Vec::with_capacity(row.columns().len());
         for at in 0..row.columns().len() {
             // A column's values have types of their own there.
-            let kind = row.try_get_raw(at)?.type_info().name().to_owned();
+            let value = row.try_get_raw(at)?;
+            let (is_null, kind) = (value.is_null(), value.type_info().name().to_owned());
             cells.push(match kind.as_str() {
-                "NULL" => Cell::Null,
+                _ if is_null => Cell::Null,
                 "BLOB" => Cell::Bytes(row.try_get(at)?),
                 "TEXT" => Cell::Text(row.try_get(at)?),
                 _ => Cell::Number(row.try_get(at)?),

@@ -84,5 +84,8 @@ async fn an_older_file_put_in_place_of_the_store_is_refused() {
     std::fs::rename(&file, place.path().join("keyward.db")).unwrap();
     let store = place.open().await;
     let error = store.resume_copy().await.unwrap_err();
-    assert!(matches!(error, StoreError::WentBack { .. }) && error.to_string().contains("keyward restore"), "{error}");
+    assert!(
+        matches!(error, StoreError::WentBack { .. }) && error.to_string().contains("keyward restore"),
+        "{error}"
+    );
 }

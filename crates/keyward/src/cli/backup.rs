@@ -104,7 +104,9 @@ impl Restore {
             "audit": {"entries": restored.audit.entries, "hash": restored.audit.hash},
         });
         output::show(self.output, &value, |_| self.told(&restored))?;
-        complain("what was revoked, disabled or changed since the backup is again as it was then: look through it before you serve");
+        complain(
+            "what was revoked, disabled or changed since the backup is again as it was then: look through it before you serve",
+        );
         Ok(())
     }
 
@@ -128,9 +130,10 @@ impl Restore {
 /// What is wrong with what was given is told from the rest by the exit code.
 fn failure(error: BackupError) -> Failure {
     match error {
-        BackupError::NoStore(_) | BackupError::Exists(_) | BackupError::NotEmpty { .. } | BackupError::Unusable { .. } => {
-            Failure::usage(error)
-        }
+        BackupError::NoStore(_)
+        | BackupError::Exists(_)
+        | BackupError::NotEmpty { .. }
+        | BackupError::Unusable { .. } => Failure::usage(error),
         other => Failure::new(other),
     }
 }

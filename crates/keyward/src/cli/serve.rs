@@ -16,6 +16,7 @@ use super::remote::ADMIN_DEFAULT;
 use super::{Failure, Outcome};
 use crate::demo::Demo;
 use crate::log::Log;
+use crate::memory::{self, Memory};
 use crate::node::{STREAM_GRACE, USAGE_EVERY};
 use crate::{AccessLogTo, Node, NodeError, NodeOptions, RedisOptions};
 
@@ -59,6 +60,10 @@ pub(crate) struct Serve {
     /// Cores to serve on; absent: all there are.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: Option<u16>,
+    /// The memory that the node may take, in MiB; absent: what its control group says, if anything. What callers can make it keep
+    /// (connections, held bodies, nonces) is bounded accordingly; the configuration comes on top.
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(128..=1_048_576))]
+    memory_mib: Option<u64>,
     /// Keep no local token: without operators nobody can administer the node then.
     #[arg(long)]
     no_local_token: bool,
@@ -143,6 +148,8 @@ impl Serve {
             Some(path) => AccessLogTo::File(path),
         };
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = self.workers.map_or_else(cores, usize::from);
+        let memory = self.memory_mib.map(|mib| mib << 20).or_else(memory::of_control_group);
         NodeOptions {
             listen: self.listen,
             admin: self.admin,
@@ -151,7 +158,8 @@ impl Serve {
             master_key: self.master_key,
             access_log,
             apply: self.apply,
-            workers: self.workers.map_or_else(cores, usize::from),
+            workers,
+            memory: memory.map(|bytes| Memory::of(bytes, workers)),
             local_token: !self.no_local_token,
             admin_hosts: self.admin_host,
             metrics_open: self.open_metrics,
@@ -241,8 +249,9 @@ fn log_to_standard_error() -> Option<Log> {
         complain(&format!("KEYWARD_LOG is not understood ({error}), so `info` holds; write it like `debug`"));
         EnvFilter::new("info")
     });
-    let log = Log::start(std::io::stderr())
-        .inspect_err(|error| complain(&format!("there is no log, for the system gives no thread for it: {error}")));
+    let log = Log::start(std::io::stderr()).inspect_err(|error| {
+        complain(&format!("there is no log, for the system gives no thread for it: {error}"))
+    });
     let log = log.ok()?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(log.clone());
     let lines = lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));

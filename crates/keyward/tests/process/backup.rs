@@ -35,7 +35,10 @@ async fn dur_008_a_backup_during_writes_is_of_one_moment_and_its_audit_holds() {
         succeed(keyward().args(["restore", "--data"]).arg(restored.data()).arg(&file));
         let again = restored.start().unwrap();
         let found = Found::on(&again).await;
-        assert!(before.keys().all(|name| found.applications.contains_key(name)), "acknowledged before it began");
+        assert!(
+            before.keys().all(|name| found.applications.contains_key(name)),
+            "acknowledged before it began"
+        );
         // Of each writer, who writes one after the other, everything up to some point.
         for writer in 0..4 {
             let prefix = format!("r0w{writer}n");
@@ -58,7 +61,7 @@ async fn dur_008_a_backup_during_writes_is_of_one_moment_and_its_audit_holds() {
         assert!(new.json()["revision"].as_u64().is_none_or(|revision| revision >= 1_000_000_000));
         let made = again.create("/v1/applications", r#"{"name": "new"}"#).await;
         assert_eq!(made.header("keyward-revision"), Some("1000000001"), "{}", made.text());
-        assert_eq!(again.all("/v1/nodes").await.len(), 1, "nobody waits for the nodes of then");
+        assert_eq!(again.nodes().await.len(), 1, "nobody waits for the nodes of then");
         assert_eq!(again.stop(), Some(0));
     }
     served.kill();
@@ -89,13 +92,19 @@ async fn what_was_answered_once_is_answered_again_by_a_restored_store_and_an_old
 
     let key = place.data().join("master.key");
     let restored = Place::new().with(["--master-key".into(), key.clone().into_os_string()]);
-    succeed(keyward().args(["restore", "--data"]).arg(restored.data()).arg("--master-key").arg(&key).arg(&file));
+    succeed(
+        keyward().args(["restore", "--data"]).arg(restored.data()).arg("--master-key").arg(&key).arg(&file),
+    );
     let again = restored.start().unwrap();
     let replayed = again.admin(keyed("kept")).await;
     assert_eq!((replayed.status, replayed.text()), (201, kept.text()), "its answer was in the backup");
     assert_eq!(replayed.header("idempotency-replayed"), Some("true"));
     let done = again.admin(keyed("lost")).await;
-    assert_eq!((done.status, done.header("idempotency-replayed")), (201, None), "what was lost is done again");
+    assert_eq!(
+        (done.status, done.header("idempotency-replayed")),
+        (201, None),
+        "what was lost is done again"
+    );
     // As many changes as it takes for the old numbers to come again, if they did.
     for number in 0..5 {
         assert_eq!(again.admin(change("*", &number.to_string())).await.status, 200);
@@ -103,7 +112,9 @@ async fn what_was_answered_once_is_answered_again_by_a_restored_store_and_an_old
         assert_eq!(refused.status, 412, "{}", refused.text());
     }
     let later = Place::new().with(["--master-key".into(), key.clone().into_os_string()]);
-    succeed(keyward().args(["restore", "--data"]).arg(later.data()).arg("--master-key").arg(&key).arg(&offline));
+    succeed(
+        keyward().args(["restore", "--data"]).arg(later.data()).arg("--master-key").arg(&key).arg(&offline),
+    );
     let later = later.start().unwrap();
     assert_eq!(later.show("/v1/applications/shop").await["description"], "lost");
 }

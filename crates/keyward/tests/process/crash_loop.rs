@@ -65,7 +65,7 @@ async fn fail_009_a_database_that_cannot_be_loaded_is_mended_through_a_node_that
     assert_eq!(with_history(&place).await.stop(), Some(0));
     database.sql("ALTER TABLE grants RENAME COLUMN stages TO hidden");
     let served = starts_from_its_copy(&place).await;
-    let nodes = served.all("/v1/nodes").await;
+    let nodes = served.nodes().await;
     assert!(nodes[0]["trouble"].as_str().unwrap().contains("local copy"), "{nodes:?}");
     // Changes that do not touch what is broken are taken, and hold.
     let made = served.create("/v1/consumers", r#"{"name": "new"}"#).await;
@@ -83,7 +83,7 @@ async fn fail_009_a_database_that_cannot_be_loaded_is_mended_through_a_node_that
     let served = place.start().unwrap();
     assert_eq!(served.metric("keyward_on_last_good_copy").await, 0.0);
     assert_eq!(served.call(&revoked()).await.status, 403);
-    assert!(served.all("/v1/nodes").await[0].get("trouble").is_none());
+    assert!(served.nodes().await[0].get("trouble").is_none());
 }
 
 #[tokio::test]

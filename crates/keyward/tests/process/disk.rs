@@ -136,15 +136,24 @@ async fn a_full_disk(disk: &mut impl Disk) {
             (!taken).then_some(made)
         });
         let refused = refused.await.expect("a refusal");
-        assert_eq!((refused.status, refused.json()["code"].as_str()), (503, Some("disk_full")), "{}", refused.text());
+        assert_eq!(
+            (refused.status, refused.json()["code"].as_str()),
+            (503, Some("disk_full")),
+            "{}",
+            refused.text()
+        );
         for number in 0..20 {
-            let keyed = create("/v1/applications", &body).header("Idempotency-Key", &format!("{name}-{number}"));
+            let keyed =
+                create("/v1/applications", &body).header("Idempotency-Key", &format!("{name}-{number}"));
             let shown = create(&reveal, "");
             for request in [create("/v1/applications", &body), keyed, shown] {
                 let refused = served.admin(request).await;
                 assert_eq!(refused.status, 503, "{}", refused.text());
                 let text = refused.text();
-                assert!(!text.contains("kw_secret_") && !text.contains(&secret), "no secret without its audit entry");
+                assert!(
+                    !text.contains("kw_secret_") && !text.contains(&secret),
+                    "no secret without its audit entry"
+                );
             }
             assert_eq!(served.call(&call()).await.status, 200, "calls go on");
             let nobody = Request::get("gw.test", "/orders/1").bearer("key-of-nobody-0123456789");
@@ -153,7 +162,7 @@ async fn a_full_disk(disk: &mut impl Disk) {
         // It stays in rotation, and says what is wrong.
         let ready = served.admin(Request::get("localhost", "/readyz")).await;
         assert!(ready.status == 200 && ready.text().contains("not well"), "{}", ready.text());
-        let nodes = served.all("/v1/nodes").await;
+        let nodes = served.nodes().await;
         assert!(nodes[0]["trouble"].as_str().unwrap().contains("disk is full"), "{nodes:?}");
         assert_eq!(served.metric("keyward_store_takes_changes").await, 0.0);
 
@@ -166,12 +175,16 @@ async fn a_full_disk(disk: &mut impl Disk) {
         assert_eq!(served.create(&reveal, "").await.json()["value"].as_str(), Some(secret.as_str()));
         assert_eq!(served.metric("keyward_store_takes_changes").await, 1.0);
         assert_eq!(served.admin(Request::get("localhost", "/readyz")).await.text(), "ok\n");
-        assert!(served.all("/v1/nodes").await[0].get("trouble").is_none());
+        assert!(served.nodes().await[0].get("trouble").is_none());
     }
     let after = served.show("/v1/audit/verify").await["entries"].as_u64().unwrap();
     assert!(after >= before + 3 * 3, "the chain holds and has what was done");
-    let names: Vec<String> =
-        served.all("/v1/applications").await.iter().map(|made| made["name"].as_str().unwrap().to_owned()).collect();
+    let names: Vec<String> = served
+        .all("/v1/applications")
+        .await
+        .iter()
+        .map(|made| made["name"].as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(names.len(), 4, "nothing that was refused is there: {names:?}");
 }
 

@@ -15,6 +15,8 @@ mod backup;
 mod crash_loop;
 mod disk;
 mod kill;
+mod memory;
+mod names;
 mod served;
 mod sync;
 mod unread;

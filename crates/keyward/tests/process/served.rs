@@ -66,12 +66,6 @@ impl Place {
         Self { root, data, arguments: Vec::new(), runner: Vec::new(), piped: false }
     }
 
-    /// With another data folder.
-    pub(crate) fn on(mut self, data: impl Into<PathBuf>) -> Self {
-        self.data = data.into();
-        self
-    }
-
     /// With these arguments of `serve`.
     pub(crate) fn with<A: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
         self.arguments.extend(arguments.into_iter().map(Into::into));
@@ -113,7 +107,16 @@ impl Place {
     /// Starts it. `Err`: what it said before it ended.
     pub(crate) fn start(&self) -> Result<Served, String> {
         let mut command = within(&self.runner);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--workers", "1", "--data"]);
+        command.args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+            "--workers",
+            "1",
+            "--data",
+        ]);
         command.arg(&self.data).args(&self.arguments).current_dir(self.root.path());
         let said = File::options().append(true).create(true).open(self.file("said")).unwrap();
         command.stdin(Stdio::null()).stdout(Stdio::piped());
@@ -219,9 +222,15 @@ impl Served {
         }
     }
 
+    /// Every node of its list.
+    pub(crate) async fn nodes(&self) -> Vec<serde_json::Value> {
+        self.show("/v1/nodes").await["items"].as_array().unwrap().clone()
+    }
+
     /// Applies a world file.
     pub(crate) async fn apply(&self, world: &str) {
-        let file = Request::get("localhost", "/v1/apply").method("POST").header("Content-Type", "application/yaml");
+        let file =
+            Request::get("localhost", "/v1/apply").method("POST").header("Content-Type", "application/yaml");
         let applied = self.admin(file.body(world)).await;
         assert_eq!(applied.status, 200, "{}", applied.text());
     }

@@ -14,10 +14,12 @@ fn file_synced(line: &str) -> Option<bool> {
 async fn dur_002_a_write_is_answered_after_its_log_is_on_the_disk() {
     let place = Place::new();
     let trace = place.file("trace");
-    let calls = "trace=fdatasync,fsync,sync_file_range,write,writev,sendto,sendmsg,read,readv,recvfrom,recvmsg";
+    let calls =
+        "trace=fdatasync,fsync,sync_file_range,write,writev,sendto,sendmsg,read,readv,recvfrom,recvmsg";
     let strace = ["strace", "-f", "-y", "-s", "64", "-e", calls, "-o"];
     let place = place.under(strace.map(Into::into).into_iter().chain([trace.clone().into_os_string()]));
-    let served = place.start().unwrap_or_else(|said| panic!("strace is needed (scripts/setup.sh test): {said}"));
+    let served =
+        place.start().unwrap_or_else(|said| panic!("strace is needed (scripts/setup.sh test): {said}"));
     for number in 0..20 {
         let made = served.create("/v1/accounts", &format!(r#"{{"name": "synced-{number}"}}"#)).await;
         assert_eq!(made.status, 201, "{}", made.text());
