@@ -284,7 +284,7 @@ async fn fail_017_nothing_is_done_or_shown_without_its_audit_entry() {
         ("DELETE", "/v1/applications/kept".to_owned(), Value::Null),
         ("POST", "/v1/applications/kept/key-pairs".to_owned(), json!({})),
         ("POST", format!("{credential}/reveal"), Value::Null),
-        ("POST", format!("{credential}/reset"), Value::Null),
+        ("POST", format!("{credential}/reset"), json!({})),
         ("POST", format!("{credential}/rotate"), json!({"overlap_s": 60})),
     ];
     for (method, target, body) in &writes {
