@@ -53,6 +53,7 @@ need_test_tools() {
   cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
   cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
   have redis-server || apt_install redis-server
+  have strace || apt_install strace
   have node && have npm || apt_install nodejs npm
   compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || apt_install postgresql
   local clients=crates/keyward-testkit/clients

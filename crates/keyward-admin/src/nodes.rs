@@ -114,6 +114,7 @@ fn shown(view: NodeView) -> Node {
         last_seen: view.last_seen.to_string(),
         revision: view.revision,
         lag: view.lag,
+        trouble: view.trouble,
         this: view.this,
     }
 }

@@ -49,6 +49,7 @@ codes! {
     "default_key_pair": "The default key pair of an application cannot be deleted";
     "default_key_pair_kept": "The default key pair of an application cannot be left out";
     "default_stays": "The account and the gateway `default` cannot be deleted";
+    "disk_full": "There is no room on the store's disk";
     "duplicate": "Something stands there twice";
     "endpoint_own_listener": "An endpoint is an address that this node listens on";
     "endpoints_missing": "A service has no endpoint";

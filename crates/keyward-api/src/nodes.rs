@@ -28,6 +28,9 @@ pub struct Node {
     pub revision: u64,
     /// How many revisions it is behind the store.
     pub lag: u64,
+    /// What is not well with it, although it goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
     /// Is it the one that answers?
     pub this: bool,
 }

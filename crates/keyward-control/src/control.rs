@@ -108,6 +108,9 @@ impl Control {
             Some(_) => store.go_on_with_copy().await?,
             None => store.resume_copy().await?,
         }
+        if store.last_good().is_none() {
+            store.loaded();
+        }
         shared.standing.applied.send_replace(loaded.snapshot.revision().number);
         let store = Arc::new(store);
         let snapshots = Arc::new(ArcSwap::from_pointee(loaded.snapshot));
@@ -158,7 +161,22 @@ impl Control {
         Arc::clone(&self.inner.snapshots)
     }
 
-    /// Did this node start from its local copy, the store being away?
+    /// What is not well with this node, although it goes on, in words.
+    pub fn trouble(&self) -> Option<String> {
+        nodes::trouble_of(&self.inner.store)
+    }
+
+    /// Are changes taken, as far as is known?
+    pub fn takes_changes(&self) -> bool {
+        self.ready().is_ok() && !self.inner.store.is_full()
+    }
+
+    /// The revision of the local copy that this node started from because loading the store had failed in the starts before.
+    pub fn last_good(&self) -> Option<u64> {
+        self.inner.store.last_good()
+    }
+
+    /// Did this node start from its local copy, the store being away or not to be loaded?
     pub fn started_from_copy(&self) -> bool {
         self.inner.store.opened_from_copy().is_some()
     }

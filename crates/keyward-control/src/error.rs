@@ -213,6 +213,7 @@ impl From<StoreError> for ControlError {
             StoreError::Text => (ErrorKind::Invalid, "text_malformed"),
             StoreError::OutcomeUnknown(_) => (ErrorKind::StoreUnavailable, "outcome_unknown"),
             StoreError::WritesRefused(_) => (ErrorKind::StoreUnavailable, "writes_refused"),
+            StoreError::DiskFull(_) => (ErrorKind::StoreUnavailable, "disk_full"),
             StoreError::Unavailable(_) => (ErrorKind::StoreUnavailable, "store_unavailable"),
             StoreError::Damaged(_) => (ErrorKind::StoreUnavailable, "row_damaged"),
         };

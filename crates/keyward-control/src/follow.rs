@@ -177,7 +177,6 @@ pub(crate) async fn catch_up(
     known: &Mark,
     snapshot: &Arc<Snapshot>,
     left_out: &mut LeftOut,
-    copied: bool,
 ) -> Result<Caught, StoreError> {
     let mark = reads.continues(known).await?;
     let from = snapshot.revision().number;
@@ -203,10 +202,7 @@ pub(crate) async fn catch_up(
         return Ok(Caught::Reload);
     }
     left_out.extend(updates.left_out);
-    let frame = match copied {
-        true => Some(reads.frame(from, &mark, &changes).await?),
-        false => None,
-    };
+    let frame = Some(reads.frame(from, &mark, &changes).await?);
     let next = shared.revision(mark.revision);
     Ok(match compile(snapshot, next, updates.list, left_out) {
         Some(snapshot) => Caught::Up(mark, Arc::new(snapshot), frame),

@@ -9,6 +9,7 @@ use keyward_store::{AuditEntry, Frame, Mark, RecordId, StoreError, Touch, WriteT
 use serde_json::{Value, json};
 
 use crate::dirty::Dirty;
+use crate::follow::FAR;
 use crate::gather::Gather;
 use crate::once::done_meanwhile;
 use crate::plan::{Plan, PlanContext, Removal, Step, account_of, describe, plan, removal};
@@ -295,13 +296,13 @@ impl<'s> Job<'s> {
     }
 
     /// Commits; where the store stands then, the Snapshot to be published if anything changed, and what a local copy is to keep.
-    pub(crate) async fn commit(mut self, copied: bool) -> Result<Committed, ControlError> {
+    pub(crate) async fn commit(mut self) -> Result<Committed, ControlError> {
         if !self.sound {
             let text = "the store failed in the middle of a write; nothing of it was kept: try again";
             return Err(ControlError::new(ErrorKind::StoreUnavailable, "store_unavailable", text));
         }
         let mark = self.tx.mark();
-        let frame = match copied && self.changed {
+        let frame = match self.changed {
             true => self.frame(&mark).await?,
             false => None,
         };
@@ -309,9 +310,10 @@ impl<'s> Job<'s> {
         Ok((mark, self.changed.then_some(self.snapshot), frame))
     }
 
+    /// What leads a local copy here; `None` where that is so much that everything is better copied anew.
     async fn frame(&mut self, mark: &Mark) -> Result<Option<Frame>, StoreError> {
         let mut reads = self.tx.reads();
-        let changes = reads.changes_up_to(self.from, mark.revision, usize::MAX).await?;
+        let changes = reads.changes_up_to(self.from, mark.revision, FAR).await?;
         match changes {
             Some(changes) => Ok(Some(reads.frame(self.from, mark, &changes).await?)),
             None => Ok(None),

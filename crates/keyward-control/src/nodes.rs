@@ -60,6 +60,8 @@ pub struct NodeView {
     pub revision: u64,
     /// How many revisions it is behind the store.
     pub lag: u64,
+    /// What is not well with it, in words.
+    pub trouble: Option<String>,
     /// Is it the one that answers?
     pub this: bool,
 }
@@ -166,6 +168,7 @@ impl Control {
             admin: info.admin,
             started: self.now(),
             revision: self.revision().number,
+            trouble: self.trouble().unwrap_or_default(),
         };
         // Whoever waits for all nodes from now on waits for this one too.
         if let Err(error) = self.store().put_node(&state).await {
@@ -244,6 +247,7 @@ impl Control {
             true => Timestamp::from_millis(row.last_seen.as_millis().saturating_add(row.silent_ms)),
             false => row.last_seen,
         };
+        let trouble = if this { self.trouble() } else { Some(row.state.trouble) };
         NodeView {
             id: row.state.id,
             name: row.state.name,
@@ -254,9 +258,23 @@ impl Control {
             last_seen,
             revision,
             lag: head.saturating_sub(revision),
+            trouble: trouble.filter(|trouble| !trouble.is_empty()),
             this,
         }
     }
+}
+
+/// What is not well with the node that has this store open, in words.
+pub(crate) fn trouble_of(store: &Store) -> Option<String> {
+    let on_copy = store.last_good().map(|revision| {
+        format!(
+            "loading the store failed in its last starts: it runs on its local copy, from revision {revision}"
+        )
+    });
+    let refused = store.takes_writes().err().map(|error| error.to_string());
+    let full = store.is_full().then(|| "the store's disk is full: no changes are taken".to_owned());
+    let all: Vec<String> = [on_copy, refused, full].into_iter().flatten().collect();
+    (!all.is_empty()).then(|| all.join("; "))
 }
 
 const WAITED: &str = "it has not applied the revision in time";
@@ -288,6 +306,7 @@ impl Presence {
 async fn say(store: Arc<Store>, mut applied: watch::Receiver<u64>, mut state: NodeState) {
     loop {
         state.revision = *applied.borrow_and_update();
+        state.trouble = trouble_of(&store).unwrap_or_default();
         if let Err(error) = store.put_node(&state).await {
             tracing::debug!(%error, "the store did not hear of this node");
         }

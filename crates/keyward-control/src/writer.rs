@@ -198,8 +198,7 @@ impl Writer {
 
     async fn caught(&mut self, reads: &mut Reads<'_>) -> Result<Caught, StoreError> {
         let snapshot = self.snapshots.load_full();
-        let copied = self.store.copy().is_some();
-        catch_up(reads, &self.shared, &self.mark, &snapshot, &mut self.left_out, copied).await
+        catch_up(reads, &self.shared, &self.mark, &snapshot, &mut self.left_out).await
     }
 
     async fn take(&mut self, caught: Caught) -> Result<(), StoreError> {
@@ -220,6 +219,7 @@ impl Writer {
         // Before the rows, so that what is written meanwhile counts as new.
         let mark = store.reader().await?.reads().continues(&self.mark).await?;
         let loaded = load::snapshot(&store, &self.shared).await?;
+        store.loaded();
         self.mark = mark;
         self.left_out = loaded.left_out;
         self.publish(Some(Arc::new(loaded.snapshot)), None).await;
@@ -253,11 +253,10 @@ impl Writer {
             let revision = snapshot.revision().number;
             let before = self.snapshots.swap(snapshot);
             self.retired.push(before);
-            match (self.store.copy(), frame) {
-                (Some(copy), Some(frame)) => copy.append(frame).await,
+            match frame {
+                Some(frame) => self.store.copy().append(frame).await,
                 // Nothing leads from where the copy is to here.
-                (Some(copy), None) => copy.restart().await,
-                (None, _) => {}
+                None => self.store.copy().restart().await,
             }
             self.shared.standing.applied.send_replace(revision);
         }
@@ -323,7 +322,7 @@ impl Writer {
                 next = self.waiting.try_recv().ok();
             }
         }
-        match job.commit(store.copy().is_some()).await {
+        match job.commit().await {
             Ok((mark, snapshot, frame)) => {
                 self.mark = mark;
                 let before = self.snapshots.load().revision().number;

@@ -1,14 +1,16 @@
 //! Where access records go: each core fills a lane of its own, and one thread empties all lanes ten times a second.
 //!
-//! A core never waits for the disk. A lane that is full loses records, and counts them.
+//! A core never waits for the disk. A lane that is full loses records, and counts them. Nor does the end of the process wait for
+//! a reader that takes nothing: what is not written within [`LAST_WORDS`] is lost.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle, Thread};
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 /// The access log. Cheap to clone; the last one dropped, or [`AccessLog::close`], writes what is left.
@@ -39,11 +41,14 @@ struct Shared {
 struct Writer {
     shared: Arc<Shared>,
     thread: Thread,
-    handle: Mutex<Option<JoinHandle<()>>>,
+    /// Closes when the thread ends.
+    ended: Mutex<Option<Receiver<()>>>,
 }
 
 /// The longest that a record stays in memory.
 const PAUSE: Duration = Duration::from_millis(100);
+/// The longest that the end waits for what is left to be written.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 /// A lane asks to be emptied from here on, in bytes.
 const ASK_BYTES: usize = 256 * 1024;
 /// A lane takes no more than this, in bytes.
@@ -116,9 +121,13 @@ impl AccessLog {
             lost: AtomicU64::new(0),
         });
         let within = Arc::clone(&shared);
-        let handle = thread::Builder::new().name("access-log".into()).spawn(move || within.run(&mut sink))?;
-        let thread = handle.thread().clone();
-        let writer = Writer { shared: Arc::clone(&shared), thread, handle: Mutex::new(Some(handle)) };
+        let (ending, ended) = mpsc::channel();
+        let run = move || {
+            within.run(&mut sink);
+            drop(ending);
+        };
+        let thread = thread::Builder::new().name("access-log".into()).spawn(run)?.thread().clone();
+        let writer = Writer { shared: Arc::clone(&shared), thread, ended: Mutex::new(Some(ended)) };
         Ok(Self { shared, writer: Arc::new(writer) })
     }
 }
@@ -197,9 +206,9 @@ impl Writer {
     fn end(&self) {
         self.shared.ending.store(true, Ordering::Release);
         self.thread.unpark();
-        let handle = locked(&self.handle).take();
-        if handle.is_some_and(|handle| handle.join().is_err()) {
-            tracing::error!("the access log's thread has panicked");
+        let Some(ended) = locked(&self.ended).take() else { return };
+        if ended.recv_timeout(LAST_WORDS) == Err(RecvTimeoutError::Timeout) {
+            tracing::error!("nobody takes the last access records: they are lost");
         }
     }
 }

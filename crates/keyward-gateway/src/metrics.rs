@@ -304,6 +304,8 @@ fn render_clock(page: &mut Page, replay: &ReplayMemory) {
 }
 
 fn render_transport(page: &mut Page, counters: &Counters) {
+    let lookups = "Lookups of services' names that failed.";
+    page.one("keyward_lookup_failures_total", "counter", lookups, keyward_http::failed_lookups());
     for (name, kind, help, count) in [
         ("connections_total", "counter", "Client connections accepted.", counters.connections_accepted),
         ("connections", "gauge", "Client connections open.", counters.connections_open),

@@ -32,4 +32,5 @@ pub use counters::Counters;
 pub use endpoint::{Endpoint, EndpointError};
 pub use handler::*;
 pub use limits::{Limits, ServerConfig};
+pub use resolve::failed_lookups;
 pub use server::{Server, ServerHandle, StartError};

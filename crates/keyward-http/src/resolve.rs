@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,14 @@ const FAILED_S: u64 = 1;
 const QUEUE: usize = 4096;
 /// Threads that ask. The system's resolver blocks, and one dead name must not hold up the others.
 const THREADS: usize = 4;
+
+/// Lookups of this process that failed.
+static FAILED: AtomicU64 = AtomicU64::new(0);
+
+/// How many lookups of names have failed in this process.
+pub fn failed_lookups() -> u64 {
+    FAILED.load(Ordering::Relaxed)
+}
 
 /// What is known of a name now.
 pub(crate) enum Lookup {
@@ -84,6 +93,8 @@ struct Known {
     addresses: Option<Addresses>,
     fresh_until: Option<Instant>,
     failed_until: Option<Instant>,
+    /// Did the last lookup fail?
+    failing: bool,
     asked: bool,
     waiting: Vec<oneshot::Sender<Option<Addresses>>>,
 }
@@ -124,8 +135,20 @@ impl Name {
                 known.fresh_until = Some(now + Duration::from_secs(FRESH_S));
                 known.failed_until = None;
             }
-            Ok(_) | Err(_) => known.failed_until = Some(now + Duration::from_secs(FAILED_S)),
+            Ok(_) | Err(_) => {
+                known.failed_until = Some(now + Duration::from_secs(FAILED_S));
+                FAILED.fetch_add(1, Ordering::Relaxed);
+                // Once, not with every attempt of an outage.
+                if !known.failing {
+                    tracing::warn!(
+                        host = self.host,
+                        kept = known.addresses.is_some(),
+                        "a name cannot be looked up"
+                    );
+                }
+            }
         }
+        known.failing = known.failed_until.is_some();
         let addresses = known.addresses.clone();
         for waiting in known.waiting.drain(..) {
             // A receiver that is gone has given up waiting, which is its right.
@@ -188,7 +211,7 @@ impl Resolver {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use super::*;
 

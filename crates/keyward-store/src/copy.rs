@@ -1,4 +1,4 @@
-//! A node's copy of a store that is elsewhere: what the node needs to start while the store is away.
+//! A node's copy of its store: what the node needs to start while the store is away, or cannot be loaded.
 //!
 //! In the data folder's `copy/`: a base (every row at some revision) and journals (what each later change brought), numbered. A base
 //! goes with the journals of its number and above. Rows stand there as in the store, secrets sealed as they are there, and the
@@ -169,17 +169,17 @@ impl std::fmt::Debug for LocalCopy {
 }
 
 impl Store {
-    /// This node's copy of the store, if the store is elsewhere.
-    pub fn copy(&self) -> Option<&Arc<LocalCopy>> {
-        self.copy.as_ref()
+    /// This node's copy of the store.
+    pub fn copy(&self) -> &Arc<LocalCopy> {
+        &self.copy
     }
 
     /// Brings the copy of an earlier run forward to where the store is, or begins a new one.
     ///
     /// # Errors
-    /// The store does not answer. (A copy that cannot be used is replaced.)
+    /// The store does not answer, or went back behind what this node has applied. (A copy that cannot be used is replaced.)
     pub async fn resume_copy(&self) -> Result<(), StoreError> {
-        let Some(copy) = self.copy() else { return Ok(()) };
+        let copy = self.copy();
         let reading = Arc::clone(copy);
         let position = tokio::task::spawn_blocking(move || reading.position()).await;
         let frame = match position.map_err(|error| StoreError::Unavailable(error.to_string()))? {
@@ -208,7 +208,7 @@ impl Store {
     /// # Errors
     /// The copy cannot be used.
     pub async fn go_on_with_copy(&self) -> Result<(), StoreError> {
-        let Some(copy) = self.copy().map(Arc::clone) else { return Ok(()) };
+        let copy = Arc::clone(self.copy());
         let going_on = move || -> Result<(), String> {
             copy.position().map_err(|error| error.to_string())?;
             copy.begin_journal().map(|_| ()).map_err(|error| error.to_string())
@@ -221,10 +221,7 @@ impl Store {
     async fn frame_since(&self, from: &Mark) -> Result<Option<Frame>, StoreError> {
         let mut reader = self.reader_at_one_moment().await?;
         let mut reads = reader.reads();
-        let mark = match reads.continues(from).await {
-            Err(StoreError::WentBack { .. }) => return Ok(None),
-            mark => mark?,
-        };
+        let mark = reads.continues(from).await?;
         let changes = reads.changes_up_to(from.revision, mark.revision, FAR).await?;
         let frame = match changes {
             Some(changes) => Some(reads.frame(from.revision, &mark, &changes).await?),

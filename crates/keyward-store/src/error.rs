@@ -64,8 +64,8 @@ pub enum StoreError {
     /// The store is older than what this process has read from it, or its history is another one.
     #[error(
         "the store went back: this node knows it at revision {known}, and its history no longer leads from there \
-         to {found}; was an older copy put back? (empty the node's data folder, but for its master key, and start \
-         it anew to follow it)"
+         to {found}; was an older copy put back? (`keyward restore` makes a backup, or a database that a \
+         dump was put back into, a store of its own)"
     )]
     WentBack {
         /// The revision that this process knows.
@@ -106,7 +106,13 @@ pub enum StoreError {
         "the store takes no more writes, because an earlier one failed ({0}): check the disk, then restart"
     )]
     WritesRefused(String),
-    /// The store does not answer, or the disk is full.
+    /// There is no room on the store's disk.
+    #[error(
+        "the store's disk is full ({0}), so nothing was changed: make room on it; changes are taken again as soon \
+         as there is"
+    )]
+    DiskFull(String),
+    /// The store does not answer.
     #[error("the store does not answer: {0}")]
     Unavailable(String),
     /// A row cannot be read.
@@ -139,12 +145,18 @@ impl From<sqlx::Error> for StoreError {
             }
             // What PostgreSQL says of U+0000.
             Some(db) if db.code().is_some_and(|code| code == "22021") => Self::Text,
+            Some(db) if is_full(db) => Self::DiskFull(db.message().to_owned()),
             _ => match &error {
                 sqlx::Error::Configuration(inner) if inner.is::<Self>() => Self::AnotherStore,
                 _ => Self::Unavailable(error.to_string()),
             },
         }
     }
+}
+
+/// Does this say that there is no room? SQLite's FULL, and IOERR_SHMSIZE for its shared index; PostgreSQL's `disk_full`.
+fn is_full(error: &dyn sqlx::error::DatabaseError) -> bool {
+    error.code().is_some_and(|code| matches!(&*code, "13" | "4874" | "53100"))
 }
 
 /// After a failure of this kind what is on disk is in doubt: the write may or may not have reached it.

@@ -6,6 +6,7 @@
 //! There is no decision here and no Snapshot: the control crate compiles what it loads from here.
 
 mod audit;
+mod backup;
 mod columns;
 mod copy;
 mod docs;
@@ -23,11 +24,13 @@ mod record;
 mod rows;
 mod seal;
 mod sqlite;
+mod starts;
 mod store;
 mod tx;
 mod watch;
 
 pub use audit::{AuditBroken, AuditCheck, AuditEntry, AuditFilter, AuditRow, Touch};
+pub use backup::{Backup, BackupError, Restored, backup, restore, restore_database};
 pub use copy::{Frame, LocalCopy};
 pub use error::{Quarantined, StoreError};
 pub use mark::Mark;

@@ -39,14 +39,21 @@ pub(crate) enum NativeRow {
     Image(Image),
 }
 
-/// These rows as a local copy keeps them: all of the same columns, and of PostgreSQL.
+/// These rows as a local copy keeps them: all of the same columns.
 pub(crate) fn images(rows: &[NativeRow]) -> Result<Vec<Image>, StoreError> {
     let mut names = None;
     let mut images = Vec::with_capacity(rows.len());
     for row in rows {
-        if let NativeRow::Postgres(row) = row {
-            let names = names.get_or_insert_with(|| names_of(row));
-            images.push(Image::of_postgres(row, names)?);
+        match row {
+            NativeRow::Postgres(row) => {
+                let names = names.get_or_insert_with(|| names_of(row));
+                images.push(Image::of_postgres(row, names)?);
+            }
+            NativeRow::Sqlite(row) => {
+                let names = names.get_or_insert_with(|| names_of(row));
+                images.push(Image::of_sqlite(row, names)?);
+            }
+            NativeRow::Image(image) => images.push(image.clone()),
         }
     }
     Ok(images)
@@ -88,6 +95,14 @@ impl Source {
 }
 
 impl Native {
+    /// From here on everything is read as it was at one moment, whatever is written meanwhile. (On PostgreSQL it is anyway.)
+    pub(crate) async fn begin_reading(&mut self) -> Result<(), StoreError> {
+        if let Self::Sqlite(connection) = self {
+            connection.execute("BEGIN").await?;
+        }
+        Ok(())
+    }
+
     /// Every row of a statement without parameters.
     pub(crate) async fn all(&mut self, sql: &'static str) -> Result<Vec<NativeRow>, StoreError> {
         Ok(match self {

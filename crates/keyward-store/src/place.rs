@@ -1,7 +1,7 @@
 //! Where the rows of a store are. Statements are the same everywhere; what is not the same stands in `sqlite` and `postgres`.
 
 use std::borrow::Cow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use keyward_model::Plaintext;
@@ -23,11 +23,19 @@ pub(crate) enum Place {
 impl Place {
     /// The place with this address; without one the file in this folder.
     pub(crate) fn at(url: Option<&Plaintext>, folder: &Path) -> Result<Self, StoreError> {
-        sqlx::any::install_default_drivers();
         match url {
-            Some(url) => Ok(Self::Postgres(Box::new(Postgres::at(url)?))),
-            None => Ok(Self::Sqlite(Sqlite::at(folder.join("keyward.db"))?)),
+            None => Self::in_file(folder.join("keyward.db")),
+            Some(url) => {
+                sqlx::any::install_default_drivers();
+                Ok(Self::Postgres(Box::new(Postgres::at(url)?)))
+            }
         }
+    }
+
+    /// The place in this file.
+    pub(crate) fn in_file(file: PathBuf) -> Result<Self, StoreError> {
+        sqlx::any::install_default_drivers();
+        Ok(Self::Sqlite(Sqlite::at(file)?))
     }
 
     /// Do other nodes write here too?
@@ -58,10 +66,11 @@ impl Place {
         }
     }
 
-    pub(crate) async fn readers(&self, store: Uuid) -> Result<AnyPool, StoreError> {
+    /// Connections that read this store. None is made before it is wanted.
+    pub(crate) fn readers(&self, store: Uuid) -> AnyPool {
         match self {
-            Self::Sqlite(sqlite) => sqlite.readers().await,
-            Self::Postgres(postgres) => Ok(postgres.readers(store)),
+            Self::Sqlite(sqlite) => sqlite.readers(),
+            Self::Postgres(postgres) => postgres.readers(store),
         }
     }
 

@@ -207,5 +207,7 @@ pub(crate) async fn commit(connection: &mut AnyConnection, new: Option<u64>) -> 
 /// of the connection, or of a server that is ending, does not.
 fn certainly_undone(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
-    code.is_some_and(|code| ["22", "23", "25", "40", "42", "55"].iter().any(|class| code.starts_with(class)))
+    code.is_some_and(|code| {
+        ["22", "23", "25", "40", "42", "53", "55"].iter().any(|class| code.starts_with(class))
+    })
 }

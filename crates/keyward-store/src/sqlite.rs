@@ -49,8 +49,8 @@ impl Sqlite {
         Ok(options.connect().await?)
     }
 
-    pub(crate) async fn readers(&self) -> Result<AnyPool, StoreError> {
-        let pool = AnyPoolOptions::new()
+    pub(crate) fn readers(&self) -> AnyPool {
+        AnyPoolOptions::new()
             .max_connections(READERS)
             .after_connect(|connection, _| {
                 Box::pin(async move {
@@ -58,9 +58,7 @@ impl Sqlite {
                     Ok(())
                 })
             })
-            .connect_with(self.address.clone())
-            .await?;
-        Ok(pool)
+            .connect_lazy_with(self.address.clone())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use keyward_model::{CredentialDigest, DigestKey};
@@ -13,6 +14,7 @@ use crate::error::leaves_doubt;
 use crate::lock::FolderLock;
 use crate::place::Place;
 use crate::seal::Sealer;
+use crate::starts::Starts;
 use crate::{Mark, StoreError};
 
 /// The store of one process: one writer, several readers.
@@ -27,11 +29,15 @@ pub struct Store {
     pub(crate) loose: tokio::sync::Mutex<Option<PgConnection>>,
     pub(crate) place: Place,
     pub(crate) data_dir: PathBuf,
-    /// This node's copy of a store that is elsewhere.
-    pub(crate) copy: Option<Arc<LocalCopy>>,
+    /// This node's copy of it.
+    pub(crate) copy: Arc<LocalCopy>,
     /// Where the copy stands that it was opened from.
     pub(crate) from_copy: Option<Mark>,
+    /// The revision of the copy that it was opened from because loading it failed again and again.
+    last_good: Mutex<Option<u64>>,
     refusal: Mutex<Option<String>>,
+    /// Did the last write find no room?
+    pub(crate) full: AtomicBool,
     /// Last, so that it is let go after the connections.
     lock: Mutex<Option<FolderLock>>,
 }
@@ -56,12 +62,11 @@ impl Store {
         data_dir: &Path,
         lock: FolderLock,
     ) -> Self {
-        let copied = place.is_shared();
-        let copy = || Arc::new(LocalCopy::new(data_dir, id, Arc::clone(&sealer), place.clone()));
         Self {
             id,
-            copy: copied.then(copy),
+            copy: Arc::new(LocalCopy::new(data_dir, id, Arc::clone(&sealer), place.clone())),
             from_copy: None,
+            last_good: Mutex::new(None),
             data_dir: data_dir.to_owned(),
             sealer,
             writer: tokio::sync::Mutex::new(Writer { connection, left_open: false, lost: false }),
@@ -69,6 +74,7 @@ impl Store {
             loose: tokio::sync::Mutex::default(),
             place,
             refusal: Mutex::new(None),
+            full: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
         }
     }
@@ -104,6 +110,31 @@ impl Store {
         }
     }
 
+    /// The revision of the local copy that it was opened from, because loading the store failed in the last starts; `None` where it
+    /// was not.
+    pub fn last_good(&self) -> Option<u64> {
+        *self.last_good.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything was loaded from the store: this start has not failed.
+    pub fn loaded(&self) {
+        *self.last_good.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Starts::at(&self.data_dir).succeeded();
+    }
+
+    pub(crate) fn set_last_good(&mut self, revision: u64) {
+        self.last_good = Mutex::new(Some(revision));
+    }
+
+    pub(crate) fn refuse_writes(&self, why: &str) {
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_owned());
+    }
+
+    /// Did the last write find no room on the disk? Each is tried all the same, and nodes say every few seconds that they are there.
+    pub fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
+    }
+
     /// Folds the write-ahead log into the file after the write under way, and lets go of the data folder. No write is taken, and
     /// nothing is read, from here on.
     pub async fn close(&self) {
@@ -112,7 +143,12 @@ impl Store {
         if let Some(connection) = writer.connection.take() {
             close(connection, self.place.is_shared()).await;
         }
-        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some("it is closed".to_owned());
+        self.refuse_writes("it is closed");
+        match self.last_good() {
+            // Whoever ends it in order may have mended it.
+            Some(_) => Starts::at(&self.data_dir).try_again(),
+            None => Starts::at(&self.data_dir).succeeded(),
+        }
         self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
@@ -122,10 +158,21 @@ impl Store {
         if !self.place.is_shared() && leaves_doubt(&error) {
             let why = error.to_string();
             tracing::error!(error = %why, "the store takes no more writes until it is restarted");
-            *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.clone());
+            self.refuse_writes(&why);
             return StoreError::WritesRefused(why);
         }
-        StoreError::from(error)
+        let error = StoreError::from(error);
+        if matches!(error, StoreError::DiskFull(_)) && !self.full.swap(true, Ordering::Relaxed) {
+            tracing::error!(%error, "no change is taken until there is room; calls go on");
+        }
+        error
+    }
+
+    /// A write holds, so there is room.
+    pub(crate) fn write_held(&self) {
+        if self.full.swap(false, Ordering::Relaxed) {
+            tracing::info!("there is room on the disk again: changes are taken");
+        }
     }
 }
 

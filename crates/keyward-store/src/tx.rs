@@ -1,5 +1,7 @@
 //! Writing: one transaction, any number of changes, each of which holds or fails as a whole.
 
+use std::sync::atomic::Ordering;
+
 use sqlx::any::AnyRow;
 use sqlx::error::DatabaseError;
 use sqlx::{AnyConnection, Executor};
@@ -73,6 +75,10 @@ impl Store {
         if let Some(mut connection) = writer.connection.take() {
             match lock_head(&mut connection).await {
                 Ok(row) => {
+                    // A dump may have been put back under a node that runs.
+                    if row.text("store").ok().is_none_or(|store| store != self.id.to_string()) {
+                        return Err(StoreError::AnotherStore);
+                    }
                     writer.connection = Some(connection);
                     return Head::read(&row);
                 }
@@ -94,7 +100,10 @@ const HEAD: &str = "SELECT revision, audit_seq, audit_hash FROM head";
 /// Begins a transaction on PostgreSQL that has the head row: no other node writes until it ends (decision 0007).
 async fn lock_head(connection: &mut AnyConnection) -> Result<AnyRow, sqlx::Error> {
     within(ANSWER, connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")).await?;
-    let head = sqlx::query("SELECT revision, audit_seq, audit_hash FROM head FOR UPDATE");
+    let head = sqlx::query(
+        "SELECT revision, audit_seq, audit_hash, (SELECT value FROM meta WHERE name = 'store') AS store FROM head \
+         FOR UPDATE",
+    );
     within(ANSWER, head.fetch_one(connection)).await
 }
 
@@ -271,6 +280,9 @@ impl WriteTx<'_> {
             let _ = connection.execute("ROLLBACK").await;
         }
         self.writer.left_open = false;
+        if committed.is_ok() {
+            self.store.write_held();
+        }
         committed
     }
 
@@ -278,7 +290,10 @@ impl WriteTx<'_> {
         // Taken, so that it is closed if this fails or is dropped.
         let mut connection = self.writer.connection.take().ok_or_else(gone)?;
         let new = (self.head.revision > self.head_at_start).then_some(self.head.revision);
-        postgres::commit(&mut connection, new).await?;
+        postgres::commit(&mut connection, new).await.inspect_err(|error| {
+            self.store.full.fetch_or(matches!(error, StoreError::DiskFull(_)), Ordering::Relaxed);
+        })?;
+        self.store.write_held();
         self.done = Some(connection);
         Ok(())
     }

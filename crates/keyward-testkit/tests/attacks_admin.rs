@@ -2,8 +2,9 @@
 
 use keyward_control::Actor;
 use keyward_testkit::client::Answer;
-use keyward_testkit::fixture::{B0, C0, HOST, K1};
-use keyward_testkit::gateway::Gateway;
+use keyward_testkit::fixture::{self, B0, C0, HOST, K1};
+use keyward_testkit::gateway::{Gateway, Setup};
+use keyward_testkit::postgres::Postgres;
 use keyward_testkit::request::Request;
 use keyward_testkit::signer::Signing;
 use serde_json::{Value, json};
@@ -257,4 +258,60 @@ async fn audit_006_what_operators_write_stays_within_its_entry() {
         assert_eq!(refused.status, 422, "{name:?}: {}", refused.text());
         assert!(!refused.text().contains('\u{1b}'), "{name:?}");
     }
+}
+
+/// The audit is a table of the store: whoever cannot write there does nothing and shows nothing.
+#[tokio::test]
+async fn fail_017_nothing_is_done_or_shown_without_its_audit_entry() {
+    let (database, keys) = (Postgres::shared().database(), tempfile::tempdir().unwrap());
+    let setup = Setup { store: Some((database.url(), keys.path().join("master.key"))), ..Setup::default() };
+    let gateway = Gateway::start_with(&fixture::world(), setup).await;
+    let made = send(&gateway, "POST", "/v1/applications", &json!({"name": "kept"})).await.json();
+    let secret = made["minted"][0]["value"].as_str().unwrap();
+    let credential = format!("/v1/credentials/{}", made["credentials"][0]["id"].as_str().unwrap());
+    database.sql(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no audit'; END $$; \
+         CREATE TRIGGER refuse BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION refuse()",
+    );
+    let state = "SELECT revision, audit_seq, (SELECT count(*) FROM callers), (SELECT count(*) FROM credentials), \
+                 (SELECT count(*) FROM idempotency) FROM head";
+    let before = database.sql(state);
+    let writes = [
+        ("POST", "/v1/applications".to_owned(), json!({"name": "new"})),
+        ("POST", "/v1/consumers".to_owned(), json!({"name": "new", "jwt": {"symmetric": true}})),
+        ("PATCH", "/v1/applications/kept".to_owned(), json!({"description": "changed"})),
+        ("POST", "/v1/applications/kept/disable".to_owned(), Value::Null),
+        ("DELETE", "/v1/applications/kept".to_owned(), Value::Null),
+        ("POST", "/v1/applications/kept/key-pairs".to_owned(), json!({})),
+        ("POST", format!("{credential}/reveal"), Value::Null),
+        ("POST", format!("{credential}/reset"), json!({})),
+        ("POST", format!("{credential}/rotate"), json!({"overlap_s": 60})),
+    ];
+    for (method, target, body) in &writes {
+        for key in [None, Some("a-key")] {
+            let text = if body.is_null() { String::new() } else { body.to_string() };
+            let mut request = keyward_testkit::operators::json(method, target, &text);
+            if let Some(key) = key.filter(|_| !target.ends_with("reveal")) {
+                request = request.header("Idempotency-Key", key);
+            }
+            let answer = gateway.admin(request).await;
+            assert_eq!(answer.status, 503, "{method} {target}: {}", answer.text());
+            let text = answer.text();
+            assert!(
+                !text.contains(secret) && !text.contains("kw_secret_") && !text.contains("minted"),
+                "{text}"
+            );
+        }
+        assert_eq!(database.sql(state), before, "{method} {target}");
+        assert_eq!(
+            gateway.call(&Request::get(HOST, "/orders/1").bearer(K1)).await.status,
+            200,
+            "calls go on"
+        );
+    }
+    database.sql("DROP TRIGGER refuse ON audit");
+    let reveal = keyward_testkit::operators::json("POST", &format!("{credential}/reveal"), "");
+    let shown = gateway.admin(reveal).await;
+    assert_eq!(shown.json()["value"].as_str(), Some(secret), "{}", shown.text());
+    assert_eq!(get(&gateway, "/v1/audit/verify").await.status, 200);
 }

@@ -5,6 +5,7 @@ mod apis;
 mod applications;
 mod apply;
 mod audit;
+mod backup;
 mod consumers;
 mod credentials;
 mod examples;
@@ -34,8 +35,8 @@ pub use reference::reference;
 
 /// The gateway that knows who is calling and what they may call.
 ///
-/// `keyward serve` runs a node; every other command speaks to a running node's admin address, with the operator's
-/// token from `KEYWARD_ADMIN_TOKEN` or the node's data folder.
+/// `keyward serve` runs a node, `backup` and `restore` work on its data folder; every other command speaks to a running node's
+/// admin address, with the operator's token from `KEYWARD_ADMIN_TOKEN` or the node's data folder.
 #[derive(Debug, Parser)]
 #[command(name = "keyward", version, max_term_width = 100, after_long_help = examples::ROOT)]
 pub struct Cli {
@@ -47,6 +48,10 @@ pub struct Cli {
 enum Command {
     #[command(after_help = examples::SERVE)]
     Serve(serve::Serve),
+    #[command(after_help = examples::BACKUP)]
+    Backup(backup::Backup),
+    #[command(after_help = examples::RESTORE)]
+    Restore(backup::Restore),
     #[command(after_help = examples::APPLY)]
     Apply(apply::Apply),
     #[command(after_help = examples::EXPORT)]
@@ -160,6 +165,8 @@ fn run(command: Command) -> Outcome {
     runtime.block_on(async {
         match command {
             Command::Serve(serve) => serve.run().await,
+            Command::Backup(backup) => backup.run().await,
+            Command::Restore(restore) => restore.run().await,
             Command::Apply(apply) => apply.run().await,
             Command::Export(export) => export.run().await,
             Command::Explain(explain) => explain.run().await,

@@ -6,10 +6,13 @@ pub mod cli;
 mod data_dir;
 mod demo;
 mod echo;
+mod log;
+mod memory;
 mod node;
 mod replay_redis;
 mod token;
 
 pub use echo::EchoService;
+pub use memory::Memory;
 pub use node::{AccessLogTo, Node, NodeError, NodeOptions};
 pub use replay_redis::RedisOptions;

@@ -24,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::data_dir::DataDir;
+use crate::memory::Memory;
 use crate::replay_redis::{RedisOptions, RedisReplay};
 
 /// How a node is set up.
@@ -50,6 +51,8 @@ pub struct NodeOptions {
     pub environment: fn(&str) -> Option<String>,
     /// Cores to serve on.
     pub workers: usize,
+    /// The memory that it may take; absent: as much as the limits allow.
+    pub memory: Option<Memory>,
     /// Is there a local token? Without one and without operators nobody can administer the node.
     pub local_token: bool,
     /// Names under which the admin server may be called, besides `localhost` and addresses.
@@ -111,6 +114,7 @@ impl NodeOptions {
             apply: Vec::new(),
             environment: |name| std::env::var(name).ok(),
             workers: 1,
+            memory: None,
             local_token: true,
             admin_hosts: Vec::new(),
             metrics_open: false,
@@ -255,7 +259,7 @@ impl Node {
         control.add_own_listeners(&[admin_address]);
         for file in &options.apply {
             if control.started_from_copy() {
-                tracing::warn!(file = %file.display(), "not applied: the store is away");
+                tracing::warn!(file = %file.display(), "not applied: this node starts from its local copy");
                 continue;
             }
             apply(&control, file, options.environment).await?;
@@ -273,7 +277,7 @@ impl Node {
             token: token.as_ref().and_then(|token| AdminToken::new(token.expose_secret())),
             hosts: admin_hosts(options),
             open_id: open_id(options, &control)?,
-            metrics: metrics(&gateway, &server),
+            metrics: metrics(&gateway, &server, &control),
             metrics_open: options.metrics_open,
             clock: Arc::new(ControlClock(Arc::clone(&options.clock))),
             gateway_ready: {
@@ -294,7 +298,8 @@ impl Node {
             None
         });
         control.join(node_info(options, admin.address())).await;
-        let following = Following(tokio::spawn(follow_limits(gateway.clone(), Arc::clone(&server))));
+        let following =
+            Following(tokio::spawn(follow_limits(gateway.clone(), Arc::clone(&server), options.memory)));
         let source = Arc::new(gateway.usage.clone());
         let usage = UsageKeeper::start(control.clone(), source, options.usage);
         Ok(Self {
@@ -489,9 +494,9 @@ async fn open_gateway(
     let id = control.snapshots().load().gateway_named(&options.gateway).map(|gateway| gateway.id);
     let id = id.ok_or_else(|| NodeError::Gateway(options.gateway.clone()))?;
     let history = if used { History::Expected } else { History::None };
-    let replay =
-        ReplayMemory::open(&data.file("replay"), options.replay, history, Arc::clone(&options.clock))
-            .map_err(system("the replay memory cannot be opened"))?;
+    let nonces = options.memory.map_or(options.replay, |memory| memory.narrow_nonces(options.replay));
+    let replay = ReplayMemory::open(&data.file("replay"), nonces, history, Arc::clone(&options.clock))
+        .map_err(system("the replay memory cannot be opened"))?;
     replay.keep_tended().map_err(system("the replay memory's thread does not start"))?;
     let mut gateway = Gateway::new(id, control.snapshots(), Arc::clone(&options.clock), replay)
         .map_err(system("the gateway does not start"))?;
@@ -519,7 +524,7 @@ fn serve(options: &NodeOptions, gateway: &Gateway) -> Result<Arc<ServerHandle>, 
     let config = ServerConfig {
         listen: options.listen.clone(),
         workers: options.workers.max(1),
-        limits: limits(gateway),
+        limits: limits(gateway, options.memory),
     };
     let gateway = gateway.clone();
     let make_handler = move |_| gateway.handler();
@@ -527,10 +532,15 @@ fn serve(options: &NodeOptions, gateway: &Gateway) -> Result<Arc<ServerHandle>, 
 }
 
 /// What the gateway's own limits are, as the transport keeps them.
-fn limits(gateway: &Gateway) -> Limits {
+fn limits(gateway: &Gateway, memory: Option<Memory>) -> Limits {
     let snapshot = gateway.published.load();
-    let Some(found) = snapshot.gateway(gateway.id) else { return Limits::default() };
-    transport_limits(&found.spec.limits, Limits::default())
+    let found = snapshot.gateway(gateway.id);
+    let limits =
+        found.map_or_else(Limits::default, |found| transport_limits(&found.spec.limits, Limits::default()));
+    match memory {
+        Some(memory) => memory.narrow(limits),
+        None => limits,
+    }
 }
 
 /// The task that follows the gateway's limits. It ends with the node.
@@ -543,13 +553,13 @@ impl Drop for Following {
 }
 
 /// Hands changes of the gateway's limits on to the transport.
-async fn follow_limits(gateway: Gateway, server: Arc<ServerHandle>) {
-    let mut in_force = limits(&gateway);
+async fn follow_limits(gateway: Gateway, server: Arc<ServerHandle>, memory: Option<Memory>) {
+    let mut in_force = limits(&gateway, memory);
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let wanted = limits(&gateway);
+        let wanted = limits(&gateway, memory);
         if wanted != in_force {
             server.set_limits(wanted.clone());
             in_force = wanted;
@@ -557,7 +567,27 @@ async fn follow_limits(gateway: Gateway, server: Arc<ServerHandle>) {
     }
 }
 
-fn metrics(gateway: &Gateway, server: &Arc<ServerHandle>) -> Arc<dyn Fn() -> String + Send + Sync> {
-    let (gateway, server) = (gateway.clone(), Arc::clone(server));
-    Arc::new(move || gateway.metrics_page(&server.counters()))
+fn metrics(
+    gateway: &Gateway,
+    server: &Arc<ServerHandle>,
+    control: &Control,
+) -> Arc<dyn Fn() -> String + Send + Sync> {
+    let (gateway, server, control) = (gateway.clone(), Arc::clone(server), control.clone());
+    Arc::new(move || gateway.metrics_page(&server.counters()) + &store_metrics(&control))
+}
+
+/// How this node stands to its store.
+fn store_metrics(control: &Control) -> String {
+    let gauges = [
+        ("keyward_store_takes_changes", "1 while the store takes changes.", control.takes_changes()),
+        (
+            "keyward_on_last_good_copy",
+            "1 while the node runs on its local copy because it could not load the store.",
+            control.last_good().is_some(),
+        ),
+    ];
+    let page = |(name, help, holds)| {
+        format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {}\n", u8::from(holds))
+    };
+    gauges.into_iter().map(page).collect()
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use sqlx::any::{AnyRow, AnyTypeInfoKind};
 use sqlx::postgres::PgRow;
-use sqlx::{Column, Row, TypeInfo};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Column, Row, TypeInfo, ValueRef};
 
 use crate::Mark;
 use crate::columns::Columns;
@@ -56,6 +57,23 @@ impl Image {
                 "BYTEA" => row.try_get::<Option<Vec<u8>>, _>(at)?.map_or(Cell::Null, Cell::Bytes),
                 "INT8" => row.try_get::<Option<i64>, _>(at)?.map_or(Cell::Null, Cell::Number),
                 _ => row.try_get::<Option<String>, _>(at)?.map_or(Cell::Null, Cell::Text),
+            });
+        }
+        Ok(Self { names: Arc::clone(names), cells })
+    }
+
+    /// The row, as SQLite's own driver gives it.
+    pub(crate) fn of_sqlite(row: &SqliteRow, names: &Arc<[String]>) -> Result<Self, sqlx::Error> {
+        let mut cells = Vec::with_capacity(row.columns().len());
+        for at in 0..row.columns().len() {
+            // A column's values have types of their own there.
+            let value = row.try_get_raw(at)?;
+            let (is_null, kind) = (value.is_null(), value.type_info().name().to_owned());
+            cells.push(match kind.as_str() {
+                _ if is_null => Cell::Null,
+                "BLOB" => Cell::Bytes(row.try_get(at)?),
+                "TEXT" => Cell::Text(row.try_get(at)?),
+                _ => Cell::Number(row.try_get(at)?),
             });
         }
         Ok(Self { names: Arc::clone(names), cells })

@@ -52,6 +52,7 @@ impl LocalCopy {
 
     async fn write_rows(&self, writer: &mut FrameWriter) -> Result<(), StoreError> {
         let (_source, mut native) = Source::open(&self.place).await?;
+        native.begin_reading().await?;
         let mut at = Encoder::default();
         at.byte(AT);
         at.mark(&native.mark().await?);

@@ -27,6 +27,8 @@ pub struct NodeState {
     pub started: Timestamp,
     /// The revision that it has applied.
     pub revision: u64,
+    /// What is not well with it; empty: nothing.
+    pub trouble: String,
 }
 
 /// A node, as the store knows it.
@@ -51,6 +53,7 @@ fn read(row: &impl Columns) -> Result<NodeRow, String> {
             admin: row.text("admin")?,
             started: row.time("started")?,
             revision: row.revision()?,
+            trouble: row.text("trouble")?,
         },
         last_seen: Timestamp::from_millis(last_seen),
         silent_ms: row.number("now")?.saturating_sub(last_seen).max(0),
@@ -65,7 +68,7 @@ impl Reads<'_> {
     pub async fn nodes(&mut self) -> Result<Vec<NodeRow>, StoreError> {
         // Literal text only.
         let sql = format!(
-            "SELECT id, name, gateway, version, admin, started, last_seen, revision, {} AS now FROM nodes ORDER \
+            "SELECT id, name, gateway, version, admin, started, last_seen, revision, trouble, {} AS now FROM nodes ORDER \
              BY name, id",
             self.place.now()
         );
@@ -83,10 +86,10 @@ impl Store {
     pub async fn put_node(&self, node: &NodeState) -> Result<(), StoreError> {
         // Literal text only.
         let sql = format!(
-            "INSERT INTO nodes (id, name, gateway, version, admin, started, last_seen, revision) VALUES ($1, $2, \
-             $3, $4, $5, $6, {}, $7) ON CONFLICT (id) DO UPDATE SET name = excluded.name, gateway = \
+            "INSERT INTO nodes (id, name, gateway, version, admin, started, last_seen, revision, trouble) VALUES ($1, \
+             $2, $3, $4, $5, $6, {}, $7, $8) ON CONFLICT (id) DO UPDATE SET name = excluded.name, gateway = \
              excluded.gateway, version = excluded.version, admin = excluded.admin, started = excluded.started, \
-             last_seen = excluded.last_seen, revision = excluded.revision",
+             last_seen = excluded.last_seen, revision = excluded.revision, trouble = excluded.trouble",
             self.place.now()
         );
         macro_rules! bound {
@@ -99,6 +102,7 @@ impl Store {
                     .bind(node.admin.clone())
                     .bind(node.started.as_millis())
                     .bind(number(node.revision))
+                    .bind(node.trouble.clone())
             };
         }
         match &self.place {

@@ -13,7 +13,7 @@ use crate::world::*;
 /// A store with a copy, and what it held at each revision.
 struct Copied {
     root: TempDir,
-    database: Database<'static>,
+    _database: Option<Database<'static>>,
     store: Store,
     states: Vec<(u64, Vec<Record>)>,
 }
@@ -24,12 +24,12 @@ fn bases(folder: &Path) -> usize {
 }
 
 impl Copied {
-    async fn new() -> Self {
+    async fn new(on: On) -> Self {
         let root = tempfile::tempdir().unwrap();
-        let database = Postgres::shared().database();
+        let database = (on == On::Postgres).then(|| Postgres::shared().database());
         let options = StoreOptions {
             data_dir: root.path().join("data"),
-            url: Some(Plaintext::new(&*database.url())),
+            url: database.as_ref().map(|database| Plaintext::new(&*database.url())),
             master_key_file: None,
         };
         let store = Store::open(options).await.unwrap();
@@ -37,7 +37,7 @@ impl Copied {
         store.resume_copy().await.unwrap();
         let data = root.path().join("data");
         until(|| (bases(&data) == 1).then_some(())).await.expect("a base");
-        let mut copied = Self { root, database, store, states: Vec::new() };
+        let mut copied = Self { root, _database: database, store, states: Vec::new() };
         copied.note().await;
         copied
     }
@@ -67,7 +67,7 @@ impl Copied {
         let changes = reads.changes_up_to(from, mark.revision, 1_000).await.unwrap().unwrap();
         let frame = reads.frame(from, &mark, &changes).await.unwrap();
         tx.commit().await.unwrap();
-        self.store.copy().unwrap().append(frame).await;
+        self.store.copy().append(frame).await;
         self.note().await;
     }
 
@@ -82,7 +82,7 @@ impl Copied {
             std::fs::copy(&path, to.join("copy").join(path.file_name().unwrap())).unwrap();
         }
         // Nobody listens there.
-        let url = Some(Plaintext::new(&*self.database.url_at(1)));
+        let url = Some(Plaintext::new("postgres://keyward@127.0.0.1:1/none"));
         (there, StoreOptions { data_dir: to, url, master_key_file: None })
     }
 
@@ -101,8 +101,8 @@ async fn load_copy(options: StoreOptions) -> Result<(u64, Vec<Record>), StoreErr
     Ok((mark.revision, records))
 }
 
-async fn with_history() -> Copied {
-    let mut copied = Copied::new().await;
+async fn with_history(on: On) -> Copied {
+    let mut copied = Copied::new(on).await;
     let (_, records) = copied.states[0].clone();
     let Some(Record::Account(account)) = records.iter().find(|r| matches!(r, Record::Account(_))) else {
         panic!()
@@ -130,18 +130,16 @@ async fn with_history() -> Copied {
     copied
 }
 
-#[tokio::test]
-async fn a_copy_gives_what_the_store_held_and_says_at_which_revision() {
-    let copied = with_history().await;
+async fn a_copy_gives_what_the_store_held_and_says_at_which_revision(on: On) {
+    let copied = with_history(on).await;
     let (_there, options) = copied.elsewhere();
     let (revision, records) = load_copy(options).await.unwrap();
     let (newest, state) = copied.states.last().unwrap();
     assert_eq!((revision, &records), (*newest, state));
 }
 
-#[tokio::test]
-async fn a_copy_is_brought_forward_by_what_was_written_while_the_node_was_off() {
-    let mut copied = with_history().await;
+async fn a_copy_is_brought_forward_by_what_was_written_while_the_node_was_off(on: On) {
+    let mut copied = with_history(on).await;
     let account = crate::world::account(80);
     // Written by another node: no frame of it is here.
     put(&copied.store, &[Record::Account(account.clone())]).await;
@@ -156,9 +154,8 @@ async fn a_copy_is_brought_forward_by_what_was_written_while_the_node_was_off() 
     assert!(copied.is_state(revision, &records) && revision == copied.states.last().unwrap().0);
 }
 
-#[tokio::test]
-async fn a_copy_that_was_cut_short_leads_to_an_earlier_revision_or_is_refused() {
-    let copied = with_history().await;
+async fn a_copy_that_was_cut_short_leads_to_an_earlier_revision_or_is_refused(on: On) {
+    let copied = with_history(on).await;
     let (there, options) = copied.elsewhere();
     let mut reached = std::collections::BTreeSet::new();
     for file in files(&there) {
@@ -182,9 +179,8 @@ async fn a_copy_that_was_cut_short_leads_to_an_earlier_revision_or_is_refused() 
     assert!(reached.len() > 2, "{reached:?}");
 }
 
-#[tokio::test]
-async fn a_copy_that_was_altered_is_refused_or_as_if_cut_short() {
-    let copied = with_history().await;
+async fn a_copy_that_was_altered_is_refused_or_as_if_cut_short(on: On) {
+    let copied = with_history(on).await;
     let (there, options) = copied.elsewhere();
     let mut refused = 0;
     for file in files(&there) {
@@ -205,9 +201,8 @@ async fn a_copy_that_was_altered_is_refused_or_as_if_cut_short() {
     assert!(load_copy(options).await.is_ok(), "untouched it is believed");
 }
 
-#[tokio::test]
-async fn frames_cannot_be_taken_out_or_put_elsewhere() {
-    let copied = with_history().await;
+async fn frames_cannot_be_taken_out_or_put_elsewhere(on: On) {
+    let copied = with_history(on).await;
     let (there, options) = copied.elsewhere();
     let journal = files(&there).into_iter().find(|file| file.to_string_lossy().contains("journal")).unwrap();
     let whole = std::fs::read(&journal).unwrap();
@@ -228,9 +223,8 @@ async fn frames_cannot_be_taken_out_or_put_elsewhere() {
     }
 }
 
-#[tokio::test]
-async fn a_copy_of_another_key_is_refused_and_holds_no_secret_in_the_clear() {
-    let copied = with_history().await;
+async fn a_copy_of_another_key_is_refused_and_holds_no_secret_in_the_clear(on: On) {
+    let copied = with_history(on).await;
     let (there, options) = copied.elsewhere();
     for file in files(&there) {
         let bytes = std::fs::read(&file).unwrap();
@@ -273,4 +267,13 @@ fn files(there: &TempDir) -> Vec<PathBuf> {
         std::fs::read_dir(there.path().join("data/copy")).unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
     files
+}
+
+on_both! {
+    a_copy_gives_what_the_store_held_and_says_at_which_revision,
+    a_copy_is_brought_forward_by_what_was_written_while_the_node_was_off,
+    a_copy_that_was_cut_short_leads_to_an_earlier_revision_or_is_refused,
+    a_copy_that_was_altered_is_refused_or_as_if_cut_short,
+    frames_cannot_be_taken_out_or_put_elsewhere,
+    a_copy_of_another_key_is_refused_and_holds_no_secret_in_the_clear,
 }

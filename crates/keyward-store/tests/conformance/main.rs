@@ -25,6 +25,7 @@ mod audit;
 mod copy;
 mod crash;
 mod objects;
+mod restored;
 mod revisions;
 mod shared;
 mod usage;

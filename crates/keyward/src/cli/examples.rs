@@ -24,6 +24,15 @@ Examples:
   keyward serve --demo
   keyward serve --data /var/lib/keyward --listen 0.0.0.0:8080 --admin 127.0.0.1:9080 --apply world.yaml";
 
+pub(super) const BACKUP: &str = "\
+Examples:
+  keyward backup --data /var/lib/keyward /backup/keyward-2027-01-01.db";
+
+pub(super) const RESTORE: &str = "\
+Examples:
+  keyward restore --data /var/lib/keyward-new --master-key /etc/keyward/master.key /backup/keyward-2027-01-01.db
+  keyward restore --store postgres://keyward@db.example.com/restored --data /var/lib/keyward-new --master-key /etc/keyward/master.key";
+
 pub(super) const APPLY: &str = "\
 Examples:
   keyward apply -f world.yaml --dry-run

@@ -61,7 +61,9 @@ fn table(nodes: &[Node]) -> String {
             node.lag.to_string(),
             node.last_seen.clone(),
             node.admin.clone(),
+            output::or_dash(node.trouble.as_deref()),
         ]
     });
-    output::table(["id", "name", "gateway", "version", "revision", "lag", "last seen", "admin"], rows)
+    let headings = ["id", "name", "gateway", "version", "revision", "lag", "last seen", "admin", "trouble"];
+    output::table(headings, rows)
 }

@@ -42,7 +42,7 @@ fn contents(page: &mut String, root: &Command) {
 fn node_options(page: &mut String, root: &Command) {
     page.push_str(
         "\n## Options of every command that calls a node\n\n\
-         Every command below but `serve`, `openapi` and `completion` has these.\n",
+         Every command below but `serve`, `backup`, `restore`, `openapi` and `completion` has these.\n",
     );
     if let Some(command) = root.find_subcommand("export") {
         let mut options = command.get_arguments().filter(|argument| is_of_node(argument)).peekable();

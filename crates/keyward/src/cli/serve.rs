@@ -16,6 +16,8 @@ use super::output::complain;
 use super::remote::ADMIN_DEFAULT;
 use super::{Failure, Outcome};
 use crate::demo::Demo;
+use crate::log::Log;
+use crate::memory::{self, Memory};
 use crate::node::STREAM_GRACE;
 use crate::{AccessLogTo, Node, NodeError, NodeOptions, RedisOptions};
 
@@ -59,6 +61,10 @@ pub(crate) struct Serve {
     /// Cores to serve on; absent: all there are.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: Option<u16>,
+    /// The memory that the node may take, in MiB; absent: what its control group says, if anything. What callers can make it keep
+    /// (connections, held bodies, nonces) is bounded accordingly; the configuration comes on top.
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(128..=1_048_576))]
+    memory_mib: Option<u64>,
     /// Keep no local token: without operators nobody can administer the node then.
     #[arg(long)]
     no_local_token: bool,
@@ -115,7 +121,7 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "what the command line calls")]
-fn secret(text: &str) -> Result<Plaintext, std::convert::Infallible> {
+pub(crate) fn secret(text: &str) -> Result<Plaintext, std::convert::Infallible> {
     Ok(Plaintext::new(text))
 }
 
@@ -130,7 +136,13 @@ fn client_id(text: &str) -> Result<String, String> {
 
 impl Serve {
     pub(crate) async fn run(self) -> Outcome {
-        log_to_standard_error();
+        let log = log_to_standard_error();
+        let outcome = self.serve().await;
+        log.iter().for_each(Log::flush);
+        outcome
+    }
+
+    async fn serve(self) -> Outcome {
         // Whatever this process makes is its owner's alone.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
         let mut signals = Signals::new()?;
@@ -165,6 +177,8 @@ impl Serve {
             Some(path) => AccessLogTo::File(path),
         };
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = self.workers.map_or_else(cores, usize::from);
+        let memory = self.memory_mib.map(|mib| mib << 20).or_else(memory::of_control_group);
         Ok(NodeOptions {
             open_id,
             listen: self.listen,
@@ -174,7 +188,8 @@ impl Serve {
             master_key: self.master_key,
             access_log,
             apply: self.apply,
-            workers: self.workers.map_or_else(cores, usize::from),
+            workers,
+            memory: memory.map(|bytes| Memory::of(bytes, workers)),
             local_token: !self.no_local_token,
             admin_hosts: self.admin_host,
             metrics_open: self.open_metrics,
@@ -280,15 +295,21 @@ impl Signals {
     }
 }
 
-fn log_to_standard_error() {
+/// Nobody who says something waits for whoever reads it.
+fn log_to_standard_error() -> Option<Log> {
     let wanted = std::env::var("KEYWARD_LOG").ok().filter(|text| !text.is_empty());
     let filter = wanted.as_deref().unwrap_or("info").parse::<EnvFilter>().unwrap_or_else(|error| {
         complain(&format!("KEYWARD_LOG is not understood ({error}), so `info` holds; write it like `debug`"));
         EnvFilter::new("info")
     });
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let log = log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
-    if log.try_init().is_err() {
+    let log = Log::start(std::io::stderr()).inspect_err(|error| {
+        complain(&format!("there is no log, for the system gives no thread for it: {error}"))
+    });
+    let log = log.ok()?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(log.clone());
+    let lines = lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+    if lines.try_init().is_err() {
         complain("the log could not be set up a second time");
     }
+    Some(log)
 }

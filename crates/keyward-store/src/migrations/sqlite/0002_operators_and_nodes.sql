@@ -97,7 +97,9 @@ CREATE TABLE nodes (
     admin TEXT NOT NULL,
     started BIGINT NOT NULL,
     last_seen BIGINT NOT NULL,
-    revision BIGINT NOT NULL
+    revision BIGINT NOT NULL,
+    -- What is not well with it; empty: nothing.
+    trouble TEXT NOT NULL
 );
 
 -- Answers to writes with an Idempotency-Key, kept for a day, sealed.
