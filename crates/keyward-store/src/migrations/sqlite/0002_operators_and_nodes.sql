@@ -99,7 +99,7 @@ CREATE TABLE nodes (
     last_seen BIGINT NOT NULL,
     revision BIGINT NOT NULL,
     -- What is not well with it; empty: nothing.
-    trouble TEXT NOT NULL
+    trouble TEXT NOT NULL DEFAULT ''
 );
 
 -- Answers to writes with an Idempotency-Key, kept for a day, sealed.
