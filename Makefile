@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # A test, and what helps it, may panic; everything else is checked without these first.
 MAY_PANIC := -A clippy::unwrap_used -A clippy::expect_used -A clippy::panic -A clippy::indexing_slicing -A clippy::print_stdout -A clippy::print_stderr
 
-.PHONY: help run test lint fmt bench bench-cluster soak fuzz fuzz-api docs clean-data
+.PHONY: help run test lint fmt bench bench-cluster bench-scale soak fuzz fuzz-api docs clean-data
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -40,6 +40,10 @@ bench: ## Measure beside nginx and Envoy, one core each, and print a table (targ
 bench-cluster: ## Measure how soon a revocation holds on three nodes over one PostgreSQL, all under load
 	@scripts/setup.sh test
 	@$(CARGO) run --locked --release -q -p keyward-testkit --example bench_cluster
+
+bench-scale: ## Measure lists, look-ups, writes and the start of a node with a million applications, on both stores (target/bench-scale.json)
+	@scripts/setup.sh test
+	@$(CARGO) run --locked --release -q -p keyward-testkit --example bench_scale -- $(BENCH_ARGS)
 
 soak: ## The long runs: a million oracle decisions, ten thousand revocations, 200 kill -9
 	KEYWARD_SOAK=1 KEYWARD_ORACLE_WORLDS=4096 $(CARGO) test --locked --release --workspace

@@ -111,7 +111,7 @@ impl Browser {
 
 /// Where an answer sends a browser, if it does.
 pub fn redirect(answer: &Answer) -> Option<&str> {
-    answer.header("location").filter(|_| matches!(answer.status, 301 | 302 | 303))
+    answer.header("location").filter(|_| matches!(answer.status, 301..=303))
 }
 
 /// A parameter of an address' query, decoded.

@@ -88,7 +88,7 @@ impl Reads<'_> {
         let listing = Listing::new(select!(""))
             .within("id", &of.within)
             .name_has("name", of.name.as_deref())
-            .flag("enabled = ?", of.enabled);
+            .flag("enabled", of.enabled);
         let statement = listing.page(page, "id", Some("name"));
         Ok(read_list("account", &self.all(statement).await?, read))
     }

@@ -75,7 +75,7 @@ impl Reads<'_> {
                 "id IN (SELECT caller FROM credentials WHERE app_key_folded = ?)",
                 filter.app_key.as_ref().map(AppKey::folded),
             )
-            .flag("enabled = ?", filter.enabled)
+            .flag("enabled", filter.enabled)
             .page(page, "id", Some("name"));
         Ok(read_list("caller", &self.all(statement).await?, read))
     }

@@ -50,7 +50,7 @@ impl Reads<'_> {
         let listing = Listing::new(select!(""))
             .within("account", &of.within)
             .name_has("name", of.name.as_deref())
-            .flag("enabled = ?", of.enabled);
+            .flag("enabled", of.enabled);
         let statement = listing.page(page, "id", Some("name"));
         Ok(read_list("group", &self.all(statement).await?, read))
     }

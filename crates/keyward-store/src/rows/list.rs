@@ -117,8 +117,12 @@ impl Listing {
         self.only(condition, value.map(|value| Value::Text(value.to_string())))
     }
 
-    pub(crate) fn flag(self, condition: &'static str, value: Option<bool>) -> Self {
-        self.only(condition, value.map(|value| Value::Number(value.into())))
+    /// Only rows where this column is so. It stands in the text, so that an index of such rows alone can serve it.
+    pub(crate) fn flag(mut self, column: &'static str, value: Option<bool>) -> Self {
+        if let Some(value) = value {
+            self.condition(&format!("{column} = {}", u8::from(value)));
+        }
+        self
     }
 
     /// Only rows whose name has this in it, in any case.
@@ -206,6 +210,8 @@ impl Listing {
         self.values.push(Value::Number(page.limit.into()));
         let place = self.values.len();
         self.sql.push_str(&format!(" ORDER BY {by_name}{id}{direction} LIMIT ${place}"));
+        #[cfg(test)]
+        super::plans::note(&self.sql);
         let mut statement: Statement<'q> = sqlx::query(AssertSqlSafe(self.sql));
         for value in self.values {
             statement = match value {

@@ -12,6 +12,8 @@ pub(crate) mod key_sets;
 pub(crate) mod list;
 pub(crate) mod nodes;
 pub(crate) mod operators;
+#[cfg(test)]
+mod plans;
 pub(crate) mod review;
 pub(crate) mod services;
 pub(crate) mod sessions;

@@ -91,7 +91,7 @@ impl Reads<'_> {
         let statement = Listing::new(select!(""))
             .within_so("id IN (SELECT operator FROM operator_roles WHERE account IN %)", within)
             .name_has("name", name)
-            .flag("enabled = ?", enabled)
+            .flag("enabled", enabled)
             .page(page, "id", Some("name"));
         let rows = self.all(statement).await?;
         self.with_roles(read_list("operator", &rows, read)).await

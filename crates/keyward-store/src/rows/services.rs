@@ -77,7 +77,7 @@ impl Reads<'_> {
         let listing = Listing::new(select!(""))
             .within("s.account", &of.within)
             .name_has("s.name", of.name.as_deref())
-            .flag("s.enabled = ?", of.enabled);
+            .flag("s.enabled", of.enabled);
         let statement = listing.page(page, "s.id", Some("s.name"));
         let rows = self.all(statement).await?;
         Ok(read_list("service", &rows, |row| read(row, self.sealer)))

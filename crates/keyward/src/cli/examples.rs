@@ -6,10 +6,11 @@ Environment:
   KEYWARD_DATA         Data folder, as --data says it
   KEYWARD_ADMIN_TOKEN  The operator's token; absent: the data folder's `admin-token`
   KEYWARD_STORE        The store of `serve`, as --store says it: here its password is not seen by other users
-  KEYWARD_OIDC_ISSUER, KEYWARD_OIDC_CLIENT_ID, KEYWARD_OIDC_CLIENT_SECRET_FILE, KEYWARD_ADMIN_URL
-                       How operators sign in through an OpenID provider, as the options of `serve` say it
-  KEYWARD_OIDC_CLIENT_SECRET
-                       The secret at that provider, where no file is named
+  KEYWARD_ADMIN_URL    Where browsers reach the admin server of `serve`, as --admin-url says it
+  KEYWARD_OIDC_ISSUER  The provider through which operators sign in, as --oidc-issuer says it
+  KEYWARD_OIDC_CLIENT_ID What Keyward is called there, as --oidc-client-id says it
+  KEYWARD_OIDC_CLIENT_SECRET_FILE The file with the secret there, as --oidc-client-secret-file says it
+  KEYWARD_OIDC_CLIENT_SECRET The secret itself, where no file is named
   KEYWARD_REPLAY_REDIS Where nodes share the replay memory, as --replay-redis says it
   KEYWARD_APP_SECRET   The AppSecret that `sign` signs with where no node is asked
   KEYWARD_LOG          How much `serve` writes to standard error; absent: `info`

@@ -123,8 +123,8 @@ CREATE TABLE usage_days (
     last BIGINT NOT NULL,
     PRIMARY KEY (day, caller, api, reason)
 );
-CREATE INDEX usage_days_by_api ON usage_days (api, day);
-CREATE INDEX usage_days_by_caller ON usage_days (caller, day);
+CREATE INDEX usage_days_by_api ON usage_days (api, day, caller, reason);
+CREATE INDEX usage_days_by_caller ON usage_days (caller, day, api, reason);
 
 -- Key sets fetched from the address that a consumer names.
 CREATE TABLE fetched_key_sets (
@@ -140,11 +140,29 @@ CREATE TABLE fetched_key_sets (
 CREATE INDEX callers_by_kind ON callers (kind, id);
 CREATE INDEX callers_by_account ON callers (account, kind, id);
 CREATE INDEX callers_by_kind_name ON callers (kind, name, id);
+-- Disabled callers are few, and looked for among very many.
+CREATE INDEX callers_disabled ON callers (kind, id) WHERE enabled = 0;
+CREATE INDEX callers_disabled_by_name ON callers (kind, name, id) WHERE enabled = 0;
+CREATE INDEX callers_disabled_by_account ON callers (account, kind, id) WHERE enabled = 0;
+CREATE INDEX callers_disabled_by_account_name ON callers (account, kind, name, id) WHERE enabled = 0;
+CREATE INDEX callers_by_account_alone ON callers (account, id);
+CREATE INDEX services_by_account ON services (account, id);
+CREATE INDEX apis_by_account ON apis (account, id);
+CREATE INDEX caller_groups_by_account ON caller_groups (account, id);
 CREATE INDEX grants_by_account ON grants (account, id);
+-- Those on one API, or for one caller or group, can be a million, and are listed in the order of their ids.
+DROP INDEX grants_by_api;
+CREATE INDEX grants_by_api ON grants (api, id);
+DROP INDEX grants_by_caller;
+CREATE INDEX grants_by_caller ON grants (caller, id);
+DROP INDEX grants_by_group;
+CREATE INDEX grants_by_group ON grants (group_id, id);
 CREATE INDEX credentials_by_account ON credentials (account, id);
 CREATE INDEX credentials_by_until ON credentials (valid_until) WHERE valid_until IS NOT NULL;
 CREATE INDEX credentials_by_jwks_url ON credentials (jwks_url) WHERE jwks_url IS NOT NULL;
 CREATE INDEX credentials_by_lineage ON credentials (lineage) WHERE lineage IS NOT NULL;
+DROP INDEX audit_by_object;
+CREATE INDEX audit_by_object ON audit (object, seq);
 CREATE INDEX audit_by_account ON audit (account, seq);
 CREATE INDEX audit_by_actor ON audit (actor, seq);
 CREATE INDEX audit_by_noun ON audit (noun, seq);
