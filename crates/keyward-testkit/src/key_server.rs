@@ -64,6 +64,11 @@ impl KeyServer {
         format!("http://{host}:{}/jwks", self.address.port())
     }
 
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// From now on it answers so.
     pub fn answers(&self, answer: KeyAnswer) {
         *locked(&self.shared.answer) = answer;

@@ -21,4 +21,5 @@ pub mod redis;
 pub mod request;
 pub mod scenario;
 pub mod signer;
+pub mod tls;
 pub mod upstream;

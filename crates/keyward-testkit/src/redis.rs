@@ -35,6 +35,11 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Starts it again at the same address, after [`Redis::kill`].
     ///
     /// # Panics

@@ -75,8 +75,8 @@ async fn call_on(shared: Arc<Shared>, mut connection: Connection) {
 }
 
 #[tokio::test]
-async fn what_all_nodes_have_applied_passes_nowhere_any_more() {
-    let victims = if std::env::var_os("KEYWARD_SOAK").is_some() { 500 } else { 60 };
+async fn what_all_nodes_have_applied_passes_nowhere_any_more_prop_002() {
+    let victims = if std::env::var_os("KEYWARD_SOAK").is_some() { 10_000 } else { 60 };
     let database = Postgres::shared().database();
     let cluster = Cluster::start(NODES, &database.url(), &world(victims)).await;
     let shared = Arc::new(Shared::default());

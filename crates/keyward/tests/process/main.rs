@@ -19,5 +19,6 @@ mod memory;
 mod names;
 mod served;
 mod sync;
+mod tls;
 mod unread;
 mod writers;
