@@ -403,3 +403,14 @@ fn every_field_of_a_noun_is_on_its_page_as_the_contract_says_it() {
         }
     }
 }
+
+#[test]
+fn every_code_that_a_page_of_a_noun_names_is_one() {
+    for (page, ..) in NOUN_PAGES.iter().filter(|(page, ..)| page.starts_with("nouns/")) {
+        let page = format!("docs/{page}");
+        for code in first_cells(&page, "What goes wrong") {
+            let known = keyward_api::Code::ALL.iter().any(|known| known.code == code);
+            assert!(known, "{page}: there is no code `{code}`");
+        }
+    }
+}
