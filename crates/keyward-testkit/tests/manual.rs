@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use keyward_api::{FieldProblem, WorldFile};
+use keyward_api::{Access, FieldProblem, Route, WorldFile};
+use keyward_model::{Role, permission};
 use keyward_testkit::gateway::Gateway;
 use keyward_testkit::request::Request;
 
@@ -18,7 +19,7 @@ fn read(page: &str) -> String {
 /// Every page of the manual: those beside the README, and those in docs.
 fn pages() -> Vec<String> {
     let mut pages = Vec::new();
-    for folder in ["", "docs/", "docs/decisions/"] {
+    for folder in ["", "docs/", "docs/nouns/", "docs/decisions/"] {
         for entry in std::fs::read_dir(root().join(folder)).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
             if Path::new(&name).extension().is_some_and(|extension| extension == "md") {
@@ -283,6 +284,133 @@ fn every_file_that_the_manual_names_exists() {
             let is_path = ours.iter().any(|folder| text.starts_with(folder))
                 && !text.contains(['*', '<', ' ', '…', 'N', '{']);
             assert!(!is_path || root().join(text).exists(), "{page}: there is no `{text}`");
+        }
+    }
+}
+
+/// A page about nouns: its file below `docs`, the nouns of the route table that it is about, and the schemas of the
+/// contract whose fields it lists.
+type NounPage = (&'static str, &'static [&'static str], &'static [&'static str]);
+
+/// Every noun of the route table is on one of these.
+const NOUN_PAGES: [NounPage; 15] = [
+    ("nouns/accounts.md", &["account"], &["Account"]),
+    ("nouns/gateways.md", &["gateway"], &["Gateway", "Limits"]),
+    ("nouns/nodes.md", &["node"], &["Node"]),
+    ("nouns/services.md", &["service"], &["Service", "Endpoint", "Timeouts"]),
+    ("nouns/apis.md", &["api", "stage"], &["Api", "OperationName", "StageBinding", "Signature"]),
+    (
+        "nouns/applications.md",
+        &["application", "key_pair", "app_code", "caller"],
+        &["NewApplication", "KeyPair", "Opaque"],
+    ),
+    (
+        "nouns/consumers.md",
+        &["consumer", "api_key", "jwt"],
+        &["NewConsumer", "ApiKey", "Jwt", "RemoteKeys", "Token", "IdentityClaim"],
+    ),
+    (
+        "nouns/credentials.md",
+        &["credential", "leak"],
+        &["Credential", "CredentialChange", "CredentialReset", "CredentialRotation", "Leak"],
+    ),
+    ("nouns/groups.md", &["group", "member"], &["Group"]),
+    ("nouns/grants.md", &["grant", "decision"], &["Grant", "GrantBatch"]),
+    (
+        "nouns/operators.md",
+        &["operator", "operator_token", "session"],
+        &["Operator", "RoleHeld", "OpenIdentity", "OperatorToken"],
+    ),
+    ("nouns/audit.md", &["audit"], &["AuditEntry"]),
+    ("nouns/usage.md", &["usage"], &["Usage"]),
+    ("nouns/access-review.md", &["access_review"], &["ReviewItem"]),
+    ("README.md", &["health", "metrics", "contract", "world"], &[]),
+];
+
+/// Who may call a route, as the pages say it.
+fn who_may(route: Route) -> String {
+    if route.about().access == Access::Open {
+        return "everybody who reaches the admin address".to_owned();
+    }
+    let permission = permission(route.noun(), route.action());
+    let roles: Vec<&str> =
+        Role::ALL.into_iter().filter(|role| permission.roles.contains(role)).map(Role::as_str).collect();
+    let roles = if roles.len() == Role::ALL.len() { "every role".to_owned() } else { roles.join(", ") };
+    if permission.everywhere { format!("{roles}, held everywhere") } else { roles }
+}
+
+#[test]
+fn every_noun_has_a_page_with_its_routes_and_who_may() {
+    for &route in Route::ALL {
+        let page = NOUN_PAGES.iter().find(|(_, nouns, _)| nouns.contains(&route.noun()));
+        let (page, ..) = page.unwrap_or_else(|| panic!("no page is about `{}`", route.noun()));
+        let text = read(&format!("docs/{page}"));
+        let what = format!("| {} | ", route.summary());
+        let rest = format!(" | `{} {}` | {} |", route.method().as_str(), route.path(), who_may(route));
+        let told = text.lines().any(|line| line.starts_with(&what) && line.ends_with(&rest));
+        assert!(told, "docs/{page} has no row `{what}COMMAND{rest}`");
+    }
+}
+
+#[test]
+fn every_command_is_on_the_page_of_its_noun_and_is_one() {
+    let headings: BTreeSet<String> = read("docs/cli.md")
+        .lines()
+        .filter(|line| line.starts_with('#'))
+        .filter_map(|line| Some(line.split('`').nth(1)?.to_owned()))
+        .collect();
+    assert!(headings.len() > 80, "{headings:?}");
+    let pages: String = NOUN_PAGES.iter().map(|(page, ..)| read(&format!("docs/{page}"))).collect();
+    // What runs a node or works on files, and calls no route of its own.
+    let elsewhere = ["serve", "sign", "completion", "backup", "restore"];
+    for heading in &headings {
+        let is_group = headings.iter().any(|other| other.starts_with(&format!("{heading} ")));
+        let is_elsewhere = elsewhere.iter().any(|name| *heading == format!("keyward {name}"));
+        let told = pages.contains(&format!("`{heading}`"));
+        assert!(is_group || is_elsewhere || told, "no page of a noun names `{heading}`");
+    }
+    for row in pages.lines().filter(|line| line.starts_with("| ") && line.contains(" | `keyward ")) {
+        let command = row.split(" | `").nth(1).and_then(|rest| rest.split('`').next()).unwrap_or_default();
+        assert!(headings.contains(command), "there is no `{command}`: {row}");
+    }
+}
+
+#[test]
+fn every_field_of_a_noun_is_on_its_page_as_the_contract_says_it() {
+    let contract: serde_json::Value = serde_json::from_str(&read("spec/openapi.json")).unwrap();
+    for (page, _, schemas) in NOUN_PAGES {
+        let text = read(&format!("docs/{page}"));
+        for schema in schemas {
+            let fields = contract["components"]["schemas"][schema]["properties"].as_object();
+            for (field, about) in fields.unwrap_or_else(|| panic!("there is no schema `{schema}`")) {
+                let meaning = about["description"].as_str().unwrap_or_default();
+                let start = format!("| `{field}` | {meaning} |");
+                let rows: Vec<String> = text
+                    .lines()
+                    .filter(|line| line.starts_with(&start))
+                    .map(|line| line.replace(',', ""))
+                    .collect();
+                assert!(!rows.is_empty(), "docs/{page} has no row `{start}` of `{schema}`");
+                // Of what is only answered, no bounds are told.
+                let bounds = [&about["minimum"], &about["maximum"]].map(serde_json::Value::as_u64);
+                let [Some(least), Some(most)] = bounds else { continue };
+                let bounds = format!(" | {least} to {most} |");
+                assert!(
+                    rows.iter().any(|row| row.ends_with(&bounds)),
+                    "docs/{page}: `{field}` of `{schema}` must say `{bounds}`"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_code_that_a_page_of_a_noun_names_is_one() {
+    for (page, ..) in NOUN_PAGES.iter().filter(|(page, ..)| page.starts_with("nouns/")) {
+        let page = format!("docs/{page}");
+        for code in first_cells(&page, "What goes wrong") {
+            let known = keyward_api::Code::ALL.iter().any(|known| known.code == code);
+            assert!(known, "{page}: there is no code `{code}`");
         }
     }
 }
