@@ -10,7 +10,7 @@ use keyward_api::{
     BootstrapAnswer, Done, FieldProblem, PasswordChange, RoleHeld, SESSION_COOKIE, SignIn, WhoAmI,
 };
 use keyward_control::{Actor, NewSession};
-use keyward_model::{Name, Plaintext};
+use keyward_model::{Name, Plaintext, Role};
 use serde::de::DeserializeOwned;
 
 use crate::Admin;
@@ -142,7 +142,11 @@ fn who(admin: &Admin, actor: &Actor, signed: Option<&Signed>) -> WhoAmI {
         kind: if acting.is_some() { "operator" } else { "local_token" }.to_owned(),
         id: acting.map(|acting| acting.id.to_string()),
         name: acting.map(|acting| acting.name.to_string()),
-        roles: held.collect(),
+        roles: match acting {
+            Some(_) => held.collect(),
+            // It may do everything everywhere.
+            None => vec![RoleHeld { role: Role::Owner.to_string(), account: None }],
+        },
         csrf: signed.map(|signed| signed.csrf.clone()),
         valid_until: signed.map(|signed| signed.valid_until.to_string()),
     }

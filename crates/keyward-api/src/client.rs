@@ -14,6 +14,8 @@ pub struct Client {
     http: reqwest::Client,
     base: String,
     bearer: String,
+    /// Do the answers to changes wait for all nodes?
+    for_cluster: bool,
 }
 
 /// Why a call had no useful answer.
@@ -111,7 +113,13 @@ impl Client {
             .connect_timeout(Duration::from_secs(5))
             .build()
             .map_err(|_| address())?;
-        Ok(Self { http, base: base.to_owned(), bearer: bearer.into() })
+        Ok(Self { http, base: base.to_owned(), bearer: bearer.into(), for_cluster: false })
+    }
+
+    /// The same, where the answers to changes wait until all nodes have applied them.
+    #[must_use]
+    pub fn waiting_for_cluster(self) -> Self {
+        Self { for_cluster: true, ..self }
     }
 
     /// Sends a call and reads its JSON answer.
@@ -135,6 +143,8 @@ impl Client {
             Method::Patch => reqwest::Method::PATCH,
             Method::Delete => reqwest::Method::DELETE,
         };
+        let waits = self.for_cluster && call.route.takes_wait();
+        let call = call.query("wait", waits.then_some("cluster"));
         let mut request =
             self.http.request(method, format!("{}{}", self.base, call.target())).bearer_auth(&self.bearer);
         if let Some((media, body)) = call.body {

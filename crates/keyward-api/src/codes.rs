@@ -25,7 +25,7 @@ macro_rules! codes {
 
 codes! {
     "account_changed": "An object stays in its account";
-    "account_renamed": "The account `default` keeps its name";
+    "account_renamed": "An account keeps its name";
     "account_unknown": "There is no such account";
     "accounts_empty": "A token names no account";
     "after_malformed": "`after` is not the `next` of a page";
@@ -56,7 +56,7 @@ codes! {
     "endpoints_without_weight": "No endpoint of a service takes requests";
     "extension_malformed": "The extension does not fit into a header";
     "gateway_not_published": "The API is not published to this gateway";
-    "gateway_renamed": "The gateway `default` keeps its name";
+    "gateway_renamed": "A gateway keeps its name";
     "gateway_unknown": "There is no such gateway";
     "gateways_empty": "A grant names no gateway";
     "grant_exists": "The same grant exists already";

@@ -74,10 +74,10 @@ pub struct CredentialReset {
 }
 
 /// How a credential gets a successor.
-#[derive(Clone, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CredentialRotation {
-    /// How long the old one goes on, in seconds; 0: it ends at once.
+    /// How long the old one goes on, in seconds; absent: a week; 0: it ends at once.
     #[schemars(range(max = 31_622_400))]
     pub overlap_s: u64,
     /// The new AppSecret, AppCode or API key, taken literally; absent: generated.
@@ -96,6 +96,12 @@ pub struct Leak {
     /// Of an AppSecret: the AppKey it goes with.
     #[serde(default)]
     pub app_key: Option<String>,
+}
+
+impl Default for CredentialRotation {
+    fn default() -> Self {
+        Self { overlap_s: 604_800, value: None, app_key: None }
+    }
 }
 
 impl std::fmt::Debug for CredentialRotation {

@@ -277,9 +277,9 @@ pub(crate) fn read_batch(item: &Item<'_>) -> Option<GrantBatchSpec> {
     let fields = item.fields(&BATCH)?;
     let account = text::account(&fields);
     let to = fields.required("to", |item| {
-        not_empty(item, "grantee", item.list(|item| read_grantee(item, account.as_ref()))?)
+        some(item, "grantee", item.list(|item| read_grantee(item, account.as_ref()))?)
     });
-    let apis = fields.required("apis", |item| not_empty(item, "API", item.list(parse::<Name>)?));
+    let apis = fields.required("apis", |item| some(item, "API", item.list(parse::<Name>)?));
     let terms = Terms::read(&fields);
     let (account, to, apis, terms) = (account?, to?, apis?, terms?);
     if to.len().saturating_mul(apis.len()) > BATCH_MAX {
@@ -305,6 +305,13 @@ pub(crate) fn read_first(fields: &Fields<'_>, to: Option<&GranteeSpec>) -> Optio
         Some(terms?.grant(account?, to?.clone(), api?))
     };
     fields.or("grants", Vec::new(), |item| item.list(read))
+}
+
+fn some<T>(item: &Item<'_>, noun: &str, values: Vec<T>) -> Option<Vec<T>> {
+    if values.is_empty() {
+        return item.wrong(format_args!("must name at least one {noun}"));
+    }
+    Some(values)
 }
 
 /// An empty list would read as "none" to one person and as "all" to the next.

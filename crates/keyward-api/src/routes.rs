@@ -423,6 +423,11 @@ impl Route {
         self.takes_options() && WRITES.idempotency_key
     }
 
+    /// Can its answer wait for all nodes?
+    pub const fn takes_wait(self) -> bool {
+        self.takes_options() && WRITES.wait
+    }
+
     /// Its query parameters.
     pub fn query(self) -> impl Iterator<Item = Parameter> {
         let own = self.about().query;

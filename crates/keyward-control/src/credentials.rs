@@ -230,6 +230,10 @@ impl Credentials<'_> {
                 let found = stored(&mut gather, id).await?;
                 asking.may_in(Some(found.object.account), "credential", Action::Reveal)?;
                 let credential = view(&mut gather, &found).await?;
+                if let Some(remote) = credential.jwt.as_ref().and_then(|jwt| jwt.remote.as_ref()) {
+                    let text = format!("there is no value here to show: the keys are fetched from {}", remote.url);
+                    return Err(ControlError::new(ErrorKind::Conflict, "key_set_remote", text));
+                }
                 if !credential.revealable || credential.origin == Origin::Reference {
                     let text = "this value is not shown again: its account says so, or only a digest was kept; reset it to \
                                 get a new one";

@@ -190,6 +190,15 @@ impl WriteTx<'_> {
     }
 }
 
+/// What was done to applications and consumers is noted under `caller`; what was refused, under what was asked for.
+fn of_noun(noun: Option<&str>) -> &'static str {
+    match noun {
+        Some("application") => "(noun = ? OR (noun = 'caller' AND substr(object, 1, 4) = 'app_'))",
+        Some("consumer") => "(noun = ? OR (noun = 'caller' AND substr(object, 1, 4) = 'con_'))",
+        _ => "noun = ?",
+    }
+}
+
 impl Reads<'_> {
     /// Entries after this place in the chain, in order.
     ///
@@ -216,7 +225,7 @@ impl Reads<'_> {
         )
         .within("account", &filter.within)
         .text("actor = ?", filter.actor.as_deref())
-        .text("noun = ?", filter.noun.as_deref())
+        .text(of_noun(filter.noun.as_deref()), filter.noun.as_deref())
         .text("object = ?", filter.object.as_deref())
         .text("action = ?", filter.action.as_deref())
         .text("touch = ?", filter.touch.as_deref())

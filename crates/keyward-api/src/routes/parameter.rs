@@ -294,7 +294,36 @@ pub(super) const FIND: &[Parameter] =
     &[Parameter::new("app_key", Form::AppKey, "The AppKey, compared exactly").required()];
 
 const OF_ACTOR: Parameter = Parameter::new("actor", Form::Text(256), "Only what this actor did");
-const OF_NOUN: Parameter = Parameter::new("noun", Form::Text(64), "Only what was done to this noun");
+/// The nouns of which there are entries in the audit.
+const AUDITED: &[&str] = &[
+    "account",
+    "api",
+    "api_key",
+    "app_code",
+    "application",
+    "caller",
+    "consumer",
+    "credential",
+    "gateway",
+    "grant",
+    "group",
+    "jwt",
+    "key_pair",
+    "leak",
+    "member",
+    "node",
+    "operator",
+    "operator_token",
+    "service",
+    "session",
+    "stage",
+    "world",
+];
+const OF_NOUN: Parameter = Parameter::new(
+    "noun",
+    Form::Choice(AUDITED),
+    "Only what was done to this noun. Applications and consumers together are callers",
+);
 const OF_OBJECT: Parameter = Parameter::new("object", Form::Text(256), "Only what was done to this id");
 const OF_ACTION: Parameter =
     Parameter::new("action", Form::Text(64), "Only this use case, such as `application.create`");
@@ -374,6 +403,14 @@ pub(super) const WHO_CAN: &[Parameter] = &[API, AT_STAGE, OPERATION, ACCOUNT, GA
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_noun_that_can_be_changed_is_one_of_the_audit() {
+        for route in crate::Route::ALL.iter().filter(|route| route.is_write()) {
+            assert!(AUDITED.contains(&route.noun()), "{route:?}");
+        }
+        assert!(AUDITED.is_sorted());
+    }
 
     #[test]
     fn a_form_takes_what_it_says_and_nothing_else() {

@@ -266,7 +266,7 @@ impl Planner<'_> {
     fn stays(&mut self, noun: Noun, before: Option<AccountId>, now: AccountId, place: &Place) -> bool {
         let stays = before.is_none_or(|before| before == now);
         if !stays {
-            let text = format!("a {} stays in its account: make another one there", noun.singular());
+            let text = format!("this {} stays in its account: make another one there", noun.singular());
             self.invalid("account_changed", within(place, "account"), text);
         }
         stays

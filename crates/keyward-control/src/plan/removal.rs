@@ -41,9 +41,9 @@ impl Removal {
         self.steps.push(Step::delete(&record));
     }
 
-    fn grants<'g>(&mut self, grants: impl Iterator<Item = &'g Grant>) {
+    fn grants<'g>(&mut self, existing: &Existing, grants: impl Iterator<Item = &'g Grant>) {
         for grant in grants {
-            self.along.push(grant_user(grant));
+            self.along.push(grant_user(existing, grant));
             self.record(Record::Grant(grant.clone()));
         }
     }
@@ -79,9 +79,9 @@ fn gateway(existing: &Existing, id: GatewayId) -> Result<Removal, Vec<User>> {
     let names_it = |grant: &&Grant| grant.gateways.as_ref().is_some_and(|gateways| gateways.contains(&id));
     let (revoked, active): (Vec<&Grant>, Vec<&Grant>) =
         existing.grants.values().filter(names_it).partition(|grant| grant.revoked.is_some());
-    users.extend(active.into_iter().map(grant_user));
+    users.extend(active.into_iter().map(|grant| grant_user(existing, grant)));
     let mut removal = unused(users, existing.gateways.get(&id).cloned().map(Record::Gateway))?;
-    removal.grants(revoked.into_iter());
+    removal.grants(existing, revoked.into_iter());
     Ok(removal)
 }
 
@@ -96,10 +96,10 @@ fn group(existing: &Existing, id: GroupId) -> Result<Removal, Vec<User>> {
     let (revoked, active): (Vec<&Grant>, Vec<&Grant>) =
         existing.grants_for(Grantee::Group(id)).partition(|grant| grant.revoked.is_some());
     if !active.is_empty() {
-        return Err(active.into_iter().map(grant_user).collect());
+        return Err(active.into_iter().map(|grant| grant_user(existing, grant)).collect());
     }
     let mut removal = Removal::default();
-    removal.grants(revoked.into_iter());
+    removal.grants(existing, revoked.into_iter());
     if let Some(group) = existing.groups.get(&id) {
         let members = group.members.iter().map(|member| Step::delete_member(group.account, id, *member));
         removal.steps.extend(members);
@@ -110,7 +110,7 @@ fn group(existing: &Existing, id: GroupId) -> Result<Removal, Vec<User>> {
 
 fn api(existing: &Existing, id: ApiId) -> Removal {
     let mut removal = Removal::default();
-    removal.grants(existing.grants.values().filter(|grant| grant.api == id));
+    removal.grants(existing, existing.grants.values().filter(|grant| grant.api == id));
     if let Some(api) = existing.apis.get(&id) {
         removal.record(Record::Api(api.clone()));
     }
@@ -122,7 +122,7 @@ fn caller(existing: &Existing, id: CallerId) -> Removal {
     let known = existing.credentials.get(&id).map(Vec::as_slice).unwrap_or_default();
     removal.credentials = u64::try_from(known.len()).unwrap_or(u64::MAX);
     removal.steps.extend(known.iter().map(|known| Step::delete_credential(&known.row)));
-    removal.grants(existing.grants_for(Grantee::Caller(id)));
+    removal.grants(existing, existing.grants_for(Grantee::Caller(id)));
     let groups = existing.groups.iter().filter(|(_, group)| group.members.contains(&id));
     removal.steps.extend(groups.map(|(group_id, group)| Step::delete_member(group.account, *group_id, id)));
     if let Some(caller) = existing.callers.get(&id) {
@@ -146,6 +146,19 @@ fn user(noun: Noun, id: &impl ToString, name: &impl ToString) -> User {
     User { noun, id: id.to_string(), name: name.to_string() }
 }
 
-fn grant_user(grant: &Grant) -> User {
-    user(Noun::Grant, &grant.id, &grant.description)
+/// A grant is known by its description, and without one by whom it is for and on what.
+fn grant_user(existing: &Existing, grant: &Grant) -> User {
+    if !grant.description.is_empty() {
+        return user(Noun::Grant, &grant.id, &grant.description);
+    }
+    let grantee = match grant.grantee {
+        Grantee::Caller(id) => existing.callers.get(&id).map(|caller| caller.name.to_string()),
+        Grantee::Group(id) => existing.groups.get(&id).map(|group| group.name.to_string()),
+    };
+    let grantee = grantee.unwrap_or_else(|| match grant.grantee {
+        Grantee::Caller(id) => id.to_string(),
+        Grantee::Group(id) => id.to_string(),
+    });
+    let api = existing.apis.get(&grant.api).map_or_else(|| grant.api.to_string(), |api| api.name.to_string());
+    user(Noun::Grant, &grant.id, &format!("{grantee} -> {api}"))
 }

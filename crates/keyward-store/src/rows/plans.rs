@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::callers::CallerFilter;
 use super::grants::GrantsOf;
-use super::{After, ListPage, Order, Within};
+use super::{After, ListPage, ObjectsOf, Order, Within};
 use crate::{ApisOf, AuditFilter, GrantState, Reader, ReviewOf, Store, StoreOptions, UsageOf};
 
 thread_local! {
@@ -210,17 +210,22 @@ async fn every_list_of_what_there_is_less_of_is_served_in_order_by_an_index() {
     for within in withins() {
         for name in [None, Some("part")] {
             let ask = async |reader: &mut Reader<'_>, page: &ListPage| {
+                let objects = ObjectsOf {
+                    within: within.clone(),
+                    name: name.map(str::to_owned),
+                    enabled: name.map(|_| true),
+                };
                 let mut reads = reader.reads();
                 reads.list_gateways(name, page).await.unwrap();
                 reads.list_operators(&within, name, None, page).await.unwrap();
                 // Several accounts' names are put in order: there are as many lists as accounts.
                 if !page.order.by_name || !matches!(&within, Within::Accounts(_)) {
-                    reads.list_accounts(&within, name, page).await.unwrap();
+                    reads.list_accounts(&objects, page).await.unwrap();
                 }
                 if !page.order.by_name || matches!(&within, Within::Accounts(accounts) if accounts.len() == 1)
                 {
-                    reads.list_services(&within, name, page).await.unwrap();
-                    reads.list_groups(&within, name, page).await.unwrap();
+                    reads.list_services(&objects, page).await.unwrap();
+                    reads.list_groups(&objects, page).await.unwrap();
                     let of =
                         ApisOf { within: within.clone(), name: name.map(str::to_owned), ..ApisOf::default() };
                     reads.list_apis(&of, page).await.unwrap();

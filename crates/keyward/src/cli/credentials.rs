@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use keyward_api::{Answer, Call, Credential, Deleted, Done, ForeignCaller, List, Revealed, Route};
+use keyward_api::{
+    Answer, Call, Credential, CredentialRotation, Deleted, Done, ForeignCaller, List, Revealed, Route,
+};
 
 use super::fields::{Fields, Object, read_secret, read_text};
 use super::nouns::{One, body, credentials_table, gone, minted, once, show_answer, warn};
@@ -84,7 +86,7 @@ pub(crate) struct Rotate {
     #[command(flatten)]
     one: ById,
     /// How long the old one goes on, in seconds; 0: it ends at once.
-    #[arg(long, value_name = "SECONDS", default_value_t = 604_800)]
+    #[arg(long, value_name = "SECONDS", default_value_t = CredentialRotation::default().overlap_s)]
     overlap_s: u64,
     /// The new AppKey of a key pair; absent: generated.
     #[arg(long, value_name = "APP_KEY")]

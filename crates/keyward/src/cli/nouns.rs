@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use keyward_api::{
-    Answer, Call, Client, ClientError, Credential, Deleted, List, Minted, Resource, Stored, Warning,
+    Answer, Call, Client, ClientError, Cluster, Credential, Deleted, List, Minted, Resource, Stored, Warning,
 };
 use serde::Serialize;
 
@@ -285,9 +285,17 @@ pub(crate) fn body(object: &impl Serialize) -> Result<Vec<u8>, Failure> {
 /// Shows one object, and what was generated with it.
 pub(crate) fn show_answer<T: Serialize>(remote: &Remote, answer: &Answer<T>) -> Outcome {
     warn(&answer.warnings);
+    tell_lagging(answer.cluster.as_ref());
     show(remote.output, answer, in_words)?;
     once(remote, &answer.minted);
     Ok(())
+}
+
+/// Names the nodes that have not applied a change.
+fn tell_lagging(cluster: Option<&Cluster>) {
+    for node in cluster.into_iter().flat_map(|cluster| &cluster.lagging) {
+        note(&format!("warning: node {} ({}) is not known to have applied it", node.name, node.id));
+    }
 }
 
 /// An object for people: its fields, a table of its credentials, a table of what was generated.
@@ -335,8 +343,8 @@ pub(crate) fn credentials_table(credentials: &[Credential]) -> String {
 pub(crate) fn once(remote: &Remote, minted: &[Minted]) {
     if !minted.is_empty() && remote.output == Format::Table {
         note(
-            "the values above were generated and are shown this once; `keyward credential reveal ID` shows one again \
-             where the account allows it",
+            "the values above were generated: keep them now; later `keyward credential reveal ID` shows one only where \
+             its account allows it",
         );
     }
 }

@@ -33,15 +33,32 @@ pub(crate) struct Remote {
     /// The node's data folder, where its admin-token is read unless KEYWARD_ADMIN_TOKEN holds one.
     #[arg(long, env = "KEYWARD_DATA", value_name = "DIR", default_value = "data", help_heading = NODE_OPTIONS)]
     data: PathBuf,
+    /// How far the answer to a change waits: `node`, or `cluster` for all nodes; those that lag are named.
+    #[arg(long, value_enum, default_value_t, value_name = "HOW", help_heading = NODE_OPTIONS)]
+    wait: Wait,
     /// How to print.
     #[arg(long, short, value_enum, default_value_t, value_name = "FORM", help_heading = NODE_OPTIONS)]
     pub(crate) output: Format,
 }
 
+/// How far the answer to a change waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Wait {
+    /// Until the node that is asked applies it.
+    #[default]
+    Node,
+    /// Until all nodes do.
+    Cluster,
+}
+
 impl Remote {
     /// A client with the operator's token.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
-        Client::new(&self.admin, self.token()?).map_err(failure)
+        let client = Client::new(&self.admin, self.token()?).map_err(failure)?;
+        Ok(match self.wait {
+            Wait::Node => client,
+            Wait::Cluster => client.waiting_for_cluster(),
+        })
     }
 
     fn token(&self) -> Result<String, Failure> {
@@ -78,6 +95,7 @@ pub(crate) fn failure(error: ClientError) -> Failure {
         ClientError::Refused(problem) if problem.code == "operator_unknown" => Failure::new(format!(
             "the node does not know this token; name the node's own data folder with --data, or set {TOKEN}"
         )),
+        ClientError::Refused(problem) => Failure::new(format!("{problem}\ncode: {}", problem.code)),
         ClientError::Address(_) => Failure::usage(error),
         other => Failure::new(other),
     }
