@@ -15,8 +15,7 @@ use crate::request::Asked;
 pub(crate) async fn explain(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
     let account = asked.account()?;
     let caller = caller(&asked, &account)?;
-    let explained =
-        asked.control(&admin).explain(&asked.actor, ask(&admin, &asked, &account)?, caller).await?;
+    let explained = asked.control(&admin).explain(&asked.actor, ask(&asked, &account)?, caller).await?;
     let object = Explanation {
         decision: if explained.decision.is_ok() { "allow" } else { "deny" }.to_owned(),
         reason: match explained.decision {
@@ -51,7 +50,7 @@ pub(crate) async fn explain(State(admin): State<Admin>, asked: Asked) -> Result<
 /// Who would be permitted this?
 pub(crate) async fn who_can(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
     let account = asked.account()?;
-    let who = asked.control(&admin).who_can(&asked.actor, ask(&admin, &asked, &account)?).await?;
+    let who = asked.control(&admin).who_can(&asked.actor, ask(&asked, &account)?).await?;
     let items = who
         .callers
         .into_iter()
@@ -66,7 +65,7 @@ pub(crate) async fn who_can(State(admin): State<Admin>, asked: Asked) -> Result<
     Ok(json(who.revision, &WhoCan { revision: who.revision.number, anyone: who.anyone, items }))
 }
 
-fn ask(admin: &Admin, asked: &Asked, account: &Name) -> Result<Ask, Refusal> {
+fn ask(asked: &Asked, account: &Name) -> Result<Ask, Refusal> {
     let api = asked.get("api").ok_or_else(|| Refusal::parameter("api", "is missing; name an API"))?;
     let wrong = |error| Refusal::parameter("api", error);
     let elsewhere = match asked.parsed::<Name>("api_account")? {
@@ -81,7 +80,7 @@ fn ask(admin: &Admin, asked: &Asked, account: &Name) -> Result<Ask, Refusal> {
         api_else: elsewhere.map(|account| ObjectRef::parse(api, &account)).transpose().map_err(wrong)?,
         stage: asked.parsed("stage")?.unwrap_or(Stage::Release),
         operation: asked.get("operation").map(operation).transpose()?,
-        at: asked.parsed("at")?.unwrap_or_else(|| admin.options().clock.now()),
+        at: asked.parsed("at")?,
     })
 }
 

@@ -1,11 +1,16 @@
 //! Liveness, readiness, and figures.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 
+use keyward_control::Actor;
+use keyward_model::Action;
+
 use crate::Admin;
+use crate::refusal::Refusal;
 
 /// The process answers.
 pub(crate) async fn alive() -> &'static str {
@@ -31,7 +36,14 @@ pub(crate) async fn ready(State(admin): State<Admin>) -> Response {
 }
 
 /// What Prometheus reads.
-pub(crate) async fn metrics(State(admin): State<Admin>) -> Response {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (admin.options().metrics)())
-        .into_response()
+pub(crate) async fn metrics(
+    State(admin): State<Admin>,
+    actor: Option<Extension<Actor>>,
+) -> Result<Response, Refusal> {
+    // Where they are open to everybody, nobody is asked who reads. They tell of every account.
+    if let Some(Extension(actor)) = actor {
+        actor.may("metrics", Action::Show)?;
+    }
+    let text = (admin.options().metrics)();
+    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }

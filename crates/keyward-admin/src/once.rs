@@ -24,6 +24,9 @@ const ANSWER_MAX: usize = 64 << 20;
 /// An answer as it is kept.
 #[derive(Serialize, Deserialize)]
 struct Kept {
+    /// What whoever asked could do then.
+    #[serde(default)]
+    rights: Vec<String>,
     status: u16,
     headers: Vec<(String, String)>,
     body: String,
@@ -75,19 +78,21 @@ async fn do_once(admin: &Admin, key: &str, request: Request, next: Next) -> Resu
     let unknown = || Refusal::new(401, "operator_unknown", "it is not known who asks");
     let actor = parts.extensions.get::<Actor>().cloned().ok_or_else(unknown)?;
     let route = parts.extensions.get::<Route>().copied().ok_or_else(unknown)?;
+    // Before a body is read for somebody who may not do this anyway.
+    actor.may(route.noun(), route.action())?;
     let most = body_max(route);
     let body = to_bytes(body, most).await.map_err(|_| {
         Refusal::new(413, "body_too_large", format!("the body is larger than {most} bytes, or broke off"))
     })?;
     let once = Once::new(&actor, route.name(), key, &same(&parts, &body));
     if let Before::Answered(answer) = admin.control().before(&once).await? {
-        return replay(&answer);
+        return replay(&answer, &actor);
     }
     parts.extensions.insert(once.clone());
     let response = next.run(Request::from_parts(parts, Body::from(body))).await;
     if response.extensions().get::<Refusal>().is_some_and(|refusal| refusal.code() == DONE_MEANWHILE) {
         return match admin.control().before(&once).await? {
-            Before::Answered(answer) => replay(&answer),
+            Before::Answered(answer) => replay(&answer, &actor),
             Before::Nothing => Ok(response),
         };
     }
@@ -96,7 +101,7 @@ async fn do_once(admin: &Admin, key: &str, request: Request, next: Next) -> Resu
     }
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, ANSWER_MAX).await.unwrap_or_default();
-    once.answered(keep(parts.status, &parts.headers, &body)).await?;
+    once.answered(keep(&actor, parts.status, &parts.headers, &body)).await?;
     Ok(Response::from_parts(parts, Body::from(body)))
 }
 
@@ -118,13 +123,14 @@ fn same(parts: &axum::http::request::Parts, body: &Bytes) -> Vec<u8> {
     same
 }
 
-fn keep(status: StatusCode, headers: &HeaderMap, body: &Bytes) -> Vec<u8> {
+fn keep(actor: &Actor, status: StatusCode, headers: &HeaderMap, body: &Bytes) -> Vec<u8> {
     let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
     let headers = headers
         .iter()
         .filter(|(name, _)| *name != axum::http::header::CONTENT_LENGTH)
         .filter_map(|(name, value)| Some((name.as_str().to_owned(), text(value)?)));
     let kept = Kept {
+        rights: actor.rights(),
         status: status.as_u16(),
         headers: headers.collect(),
         body: String::from_utf8_lossy(body).into_owned(),
@@ -132,9 +138,15 @@ fn keep(status: StatusCode, headers: &HeaderMap, body: &Bytes) -> Vec<u8> {
     serde_json::to_vec(&kept).unwrap_or_default()
 }
 
-fn replay(answer: &[u8]) -> Result<Response, Refusal> {
+/// The answer again, unless whoever asks has lost something meanwhile that it could do when it was given.
+fn replay(answer: &[u8], actor: &Actor) -> Result<Response, Refusal> {
     let unreadable = || Refusal::new(500, "internal", "the answer that was kept cannot be read");
     let kept: Kept = serde_json::from_slice(answer).map_err(|_| unreadable())?;
+    let rights = actor.rights();
+    if !kept.rights.iter().all(|right| rights.contains(right)) {
+        let title = "the same request is done already; its answer is kept from you, for your roles are not what they were then";
+        return Err(Refusal::new(409, DONE_MEANWHILE, title));
+    }
     let mut response = Response::new(Body::from(kept.body));
     *response.status_mut() = StatusCode::from_u16(kept.status).map_err(|_| unreadable())?;
     for (name, value) in &kept.headers {

@@ -91,6 +91,15 @@ impl Actor {
         accounts.map_or(Seen::Everything, Seen::Only)
     }
 
+    /// Where this actor may do this. Less than what it sees where it has another role in another account.
+    pub(crate) fn reach(&self, noun: &str, action: Action) -> Seen {
+        let needed = permission(noun, action);
+        let Self::Operator(acting) = self else { return Seen::Everything };
+        let held = acting.roles.iter().filter(|held| needed.roles.contains(&held.role));
+        let accounts: Option<Vec<AccountId>> = held.map(|held| held.account).collect();
+        accounts.map_or(Seen::Everything, Seen::Only)
+    }
+
     /// The only account that this actor has to do with, if it is one: where names are looked up unless told.
     pub fn only_account(&self) -> Option<AccountId> {
         match self.seen() {
@@ -100,6 +109,13 @@ impl Actor {
             },
             Seen::Everything => None,
         }
+    }
+
+    /// Everything that this actor holds, as texts to be compared.
+    pub fn rights(&self) -> Vec<String> {
+        let Self::Operator(acting) = self else { return vec![self.to_string()] };
+        let account = |held: &RoleIn| held.account.map_or_else(|| "*".to_owned(), |id| id.to_string());
+        acting.roles.iter().map(|held| format!("{} {}", held.role, account(held))).collect()
     }
 
     /// The operator, if it is one.
@@ -126,7 +142,8 @@ fn forbidden(noun: &str, action: Action, needed: &Permission) -> ControlError {
     let place = if needed.everywhere { ", held everywhere" } else { "" };
     let text = format!(
         "to {action} {} needs one of the roles {}{place}: ask an owner for it",
-        noun.replace('_', " "),
+        // Nobody knows applications and consumers by the word for both.
+        if noun == "caller" { "application or consumer".to_owned() } else { noun.replace('_', " ") },
         roles.join(", ")
     );
     ControlError::new(ErrorKind::Forbidden, "role_lacking", text)

@@ -5,6 +5,7 @@ use keyward_store::{AuditBroken, AuditEntry, AuditFilter, AuditRow, Touch};
 use serde_json::json;
 
 use crate::gather::Gather;
+use crate::object::within_reach;
 use crate::{Actor, Control, ControlError, ErrorKind, Page, Problem};
 
 /// Most entries of a page, and how many there are unless asked otherwise.
@@ -78,14 +79,7 @@ impl Audit<'_> {
         let after = after.transpose()?;
         let mut reader = self.control.store().reader().await?;
         let mut gather = Gather::new(reader.reads(), actor, self.control.now());
-        let within = match &query.account {
-            None => gather.seen_accounts(),
-            Some(name) => {
-                let account = gather.account_named(name).await?;
-                let unknown = || ControlError::not_found("account", format!("`{name}`"));
-                account.ok_or_else(unknown)?.id.into()
-            }
-        };
+        let within = within_reach(&mut gather, actor, query.account.as_ref(), "audit").await?;
         let filter = AuditFilter {
             within,
             actor: query.actor,

@@ -25,8 +25,8 @@ pub struct Ask {
     pub stage: Stage,
     /// Method, and path below the base path; absent: at least one operation.
     pub operation: Option<(String, String)>,
-    /// When.
-    pub at: Timestamp,
+    /// When; absent: now. Of a moment that has passed, what was so then is meant.
+    pub at: Option<Timestamp>,
 }
 
 /// Of whom an operator asks.
@@ -85,8 +85,9 @@ impl Control {
     /// Something that is named does not exist.
     pub async fn explain(&self, actor: &Actor, ask: Ask, of: AskedCaller) -> Result<Explained, ControlError> {
         let (caller, credential) = self.asked_caller(actor, of).await?;
+        let past = self.past(&ask);
         let question = self.question(actor, ask, caller, credential).await?;
-        let snapshot = self.snapshot_for(actor, &question).await?;
+        let snapshot = self.snapshot_for(actor, &question, past).await?;
         let Explanation { decision, grant, near_misses } = keyward_access::explain(&snapshot, &question);
         Ok(Explained {
             revision: snapshot.revision(),
@@ -104,8 +105,9 @@ impl Control {
     /// # Errors
     /// Something that is named does not exist.
     pub async fn who_can(&self, actor: &Actor, ask: Ask) -> Result<WhoCan, ControlError> {
+        let past = self.past(&ask);
         let question = self.question(actor, ask, None, None).await?;
-        let snapshot = self.snapshot_for(actor, &question).await?;
+        let snapshot = self.snapshot_for(actor, &question, past).await?;
         let permitted =
             keyward_access::who_can(&snapshot, &question).into_iter().filter_map(|(entry, grant)| {
                 let account = snapshot.account(entry.account())?;
@@ -121,15 +123,23 @@ impl Control {
         Ok(WhoCan { revision: snapshot.revision(), anyone, callers })
     }
 
+    /// The moment that is asked about, if it has passed.
+    fn past(&self, ask: &Ask) -> Option<Timestamp> {
+        ask.at.filter(|at| *at < self.now())
+    }
+
     /// What the question is judged by.
-    async fn snapshot_for(&self, actor: &Actor, question: &Question) -> Result<Arc<Snapshot>, ControlError> {
+    async fn snapshot_for(
+        &self,
+        actor: &Actor,
+        question: &Question,
+        past: Option<Timestamp>,
+    ) -> Result<Arc<Snapshot>, ControlError> {
         let snapshot = self.snapshots().load_full();
-        if question.at >= self.now() {
-            return Ok(snapshot);
-        }
+        let Some(at) = past else { return Ok(snapshot) };
         let mut reader = self.store().reader_at_one_moment().await?;
         let mut gather = Gather::new(reader.reads(), actor, self.now());
-        let mut past = Past::at(&mut gather, question.at).await?;
+        let mut past = Past::at(&mut gather, at).await?;
         Ok(Arc::new(past.around(question.api, question.caller, &snapshot).await?))
     }
 
@@ -160,9 +170,10 @@ impl Control {
         caller: Option<CallerId>,
         credential: Option<CredentialId>,
     ) -> Result<Question, ControlError> {
+        let past = self.past(&ask);
         let api = match (self.apis().get(actor, ask.api.clone()).await, ask.api_else) {
             (Err(error), elsewhere) if error.kind() == ErrorKind::NotFound => {
-                match (self.api_that_was(actor, &ask.api, ask.at).await?, elsewhere) {
+                match (self.api_that_was(actor, &ask.api, past).await?, elsewhere) {
                     (Some(id), _) => id,
                     // What the operator named is told, not where else was looked.
                     (None, Some(elsewhere)) => self.apis().get(actor, elsewhere).await.map_err(|_| error)?.id,
@@ -179,7 +190,7 @@ impl Control {
             operation: ask.operation,
             caller,
             credential,
-            at: ask.at,
+            at: ask.at.unwrap_or_else(|| self.now()),
             staleness_ms: staleness_ms(self.freshness().confirmed_at(), self.now()),
         })
     }
@@ -189,16 +200,14 @@ impl Control {
         &self,
         actor: &Actor,
         of: &ObjectRef<ApiId>,
-        at: Timestamp,
+        past: Option<Timestamp>,
     ) -> Result<Option<ApiId>, ControlError> {
+        let Some(at) = past else { return Ok(None) };
         let (id, within) = match of {
             ObjectRef::Id(id) => (*id, None),
             ObjectRef::IdIn(id, account) => (*id, Some(account)),
             ObjectRef::Named(_) => return Ok(None),
         };
-        if at >= self.now() {
-            return Ok(None);
-        }
         let mut reader = self.store().reader().await?;
         let mut gather = Gather::new(reader.reads(), actor, self.now());
         let account = Past::at(&mut gather, at).await?.account_of_api(id).await?;

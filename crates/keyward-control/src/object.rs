@@ -10,6 +10,7 @@ use keyward_model::{
 };
 use keyward_store::{After, CallerFilter, ListPage, ObjectsOf, Order, RecordId, Stored, Within};
 
+use crate::actor::Seen;
 use crate::gather::Gather;
 use crate::job::Job;
 use crate::plan::Plan;
@@ -300,6 +301,26 @@ pub(crate) async fn within(gather: &mut Gather<'_>, filter: &ListFilter) -> Resu
     let Some(name) = &filter.account else { return Ok(gather.seen_accounts()) };
     let account = gather.account_named(name).await?;
     let account = account.ok_or_else(|| ControlError::not_found("account", format!("`{name}`")))?;
+    Ok(account.id.into())
+}
+
+/// The accounts that a list is narrowed to of what not every role may see: the one that is named, else all in which
+/// the actor's role is one that may.
+pub(crate) async fn within_reach(
+    gather: &mut Gather<'_>,
+    actor: &Actor,
+    account: Option<&Name>,
+    noun: &str,
+) -> Result<Within, ControlError> {
+    let Some(name) = account else {
+        return Ok(match actor.reach(noun, Action::List) {
+            Seen::Everything => Within::All,
+            Seen::Only(accounts) => Within::Accounts(accounts),
+        });
+    };
+    let account = gather.account_named(name).await?;
+    let account = account.ok_or_else(|| ControlError::not_found("account", format!("`{name}`")))?;
+    actor.may_in(Some(account.id), noun, Action::List)?;
     Ok(account.id.into())
 }
 

@@ -8,6 +8,7 @@ use keyward_model::{
 };
 use keyward_store::{After, Record, Stored};
 
+use crate::actor::Seen;
 use crate::gather::Gather;
 use crate::job::Job;
 use crate::minter::hint;
@@ -109,9 +110,7 @@ impl Operators<'_> {
         let mut reader = self.control.store().reader().await?;
         let mut gather = Gather::new(reader.reads(), actor, self.control.now());
         let found = find(&mut gather, actor, &of).await?;
-        if !is_self(actor, found.object.id) {
-            actor.may("operator", Action::Show)?;
-        }
+        may_look_at(actor, &found.object)?;
         view(&mut gather, found).await
     }
 
@@ -124,7 +123,8 @@ impl Operators<'_> {
         let page = list_page::<OperatorId>(filter.after.as_deref(), filter.limit, filter.order)?;
         let mut reader = self.control.store().reader().await?;
         let mut gather = Gather::new(reader.reads(), actor, self.control.now());
-        let within = crate::object::within(&mut gather, &filter).await?;
+        let within =
+            crate::object::within_reach(&mut gather, actor, filter.account.as_ref(), "operator").await?;
         let name = filter.name_contains.as_deref();
         let mut found = gather.reads.list_operators(&within, name, filter.enabled, &page).await?;
         let next = cut(&mut found, &page, |operator| After {
@@ -200,10 +200,15 @@ impl Operators<'_> {
         let id = acting.id;
         let held = self.control.store().reader().await?.reads().operator(id).await?;
         let held = held.and_then(|operator| operator.object.password);
+        // Whoever found an open browser must not find out the password by trying.
+        let key = format!("{id} password");
+        self.control.attempts().may_try(&[&key], self.control.now())?;
         if !self.control.passwords().verify(old, held).await? {
+            self.control.attempts().failed(&[&key], self.control.now());
             let text = "the old password is not right";
             return Err(Problem::new_forbidden("password_wrong", "old_password", text).into());
         }
+        self.control.attempts().succeeded(&key);
         let password = self.control.passwords().hash(new).await?;
         let work = self.control.write(actor, "operator.change_password", move |job| {
             Box::pin(async move {
@@ -263,7 +268,11 @@ impl Operators<'_> {
                 let mut gather = job.gather();
                 let operator = find(&mut gather, &asking, &of).await?.object;
                 let scope = scope(&mut gather, &asking, &operator, &spec).await?;
-                let valid_until = end(spec.valid_until, job.now())?;
+                let own_end = match asking.operator().and_then(|acting| acting.token) {
+                    Some(id) => Some(stored_token(&mut gather, id).await?.object.valid_until),
+                    None => None,
+                };
+                let valid_until = end(spec.valid_until, own_end, job.now())?;
                 let value = job.minter.operator_token()?;
                 let token = OperatorToken {
                     id: OperatorTokenId::from_uuid(job.minter_uuid()?),
@@ -301,9 +310,7 @@ impl Operators<'_> {
         let mut reader = self.control.store().reader().await?;
         let mut gather = Gather::new(reader.reads(), actor, self.control.now());
         let operator = find(&mut gather, actor, &of).await?.object;
-        if !is_self(actor, operator.id) {
-            actor.may("operator", Action::List)?;
-        }
+        may_look_at(actor, &operator)?;
         let mut views = Vec::new();
         for found in gather.reads.operator_tokens(operator.id).await? {
             views.push(token_view(&mut gather, found).await?);
@@ -573,14 +580,38 @@ async fn scope(
     Ok(scope)
 }
 
-fn end(wanted: Option<Timestamp>, now: Timestamp) -> Result<Timestamp, ControlError> {
+/// When a token ends. One that is made by a token ends no later than that one (`own`).
+fn end(wanted: Option<Timestamp>, own: Option<Timestamp>, now: Timestamp) -> Result<Timestamp, ControlError> {
     let after = |days: i64| Timestamp::from_millis(now.as_millis().saturating_add(days * DAY_MS));
-    let until = wanted.unwrap_or_else(|| after(TOKEN_DAYS_USUAL));
+    let usual = after(TOKEN_DAYS_USUAL);
+    let until = wanted.unwrap_or_else(|| own.map_or(usual, |own| own.min(usual)));
+    if let Some(own) = own.filter(|own| until > *own) {
+        let text = format!("the token that makes it ends at {own}: one that it makes ends no later");
+        return Err(Problem::new_forbidden("more_than_held", "valid_until", text).into());
+    }
     if until <= now || until > after(TOKEN_DAYS_MAX) {
         let text = format!("a token ends after now, and within {TOKEN_DAYS_MAX} days");
         return Err(Problem::invalid("validity_malformed", "valid_until", text).into());
     }
     Ok(until)
+}
+
+/// Whoever is not this operator needs a role that may look at operators, everywhere or where this one has a role.
+fn may_look_at(actor: &Actor, operator: &Operator) -> Result<(), ControlError> {
+    actor
+        .may("operator", Action::Show)
+        .or_else(|error| if is_self(actor, operator.id) { Ok(()) } else { Err(error) })?;
+    let together = match actor.reach("operator", Action::Show) {
+        Seen::Everything => true,
+        Seen::Only(accounts) => {
+            operator.roles.iter().any(|role| role.account.is_none_or(|account| accounts.contains(&account)))
+        }
+    };
+    if together || is_self(actor, operator.id) {
+        return Ok(());
+    }
+    let account = operator.roles.iter().find_map(|role| role.account);
+    actor.may_in(account, "operator", Action::Show)
 }
 
 /// The operator that is meant, if the actor may know of it: it is itself, or has a role where the actor has one.

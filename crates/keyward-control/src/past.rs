@@ -85,7 +85,7 @@ impl<'g, 'r> Past<'g, 'r> {
         let revision = Revision { number: self.revision, ..now.revision() };
         let loaded = Snapshot::load(revision, now.digest_key().clone(), rows);
         for problem in loaded.quarantined {
-            tracing::debug!(%problem, "left out of the past");
+            tracing::warn!(%problem, "left out of what was in effect at a past moment");
         }
         Ok(loaded.snapshot)
     }
@@ -333,7 +333,11 @@ fn api(id: &RecordId, was: &Was) -> Option<Api> {
     let RecordId::Api(id) = *id else { return None };
     let value = &was.value;
     let stages = value.get("stages")?.as_object()?.iter().filter_map(|(stage, binding)| {
-        let binding = StageBinding { service: parsed(binding, "service")?, path_prefix: None, host: None };
+        let binding = StageBinding {
+            service: parsed(binding, "service")?,
+            path_prefix: parsed(binding, "path_prefix"),
+            host: parsed(binding, "host"),
+        };
         Some((stage.parse().ok()?, binding))
     });
     let schemes = value.get("signature").and_then(|policy| list(policy, "schemes", |text| text.parse().ok()));
@@ -347,9 +351,8 @@ fn api(id: &RecordId, was: &Was) -> Option<Api> {
             kind: ApiKind::Rest,
             description: String::new(),
             enabled: flag(value, "enabled"),
-            // Where it answered plays no part: the question names it.
-            hosts: Vec::new(),
-            base_path: "/".parse().ok()?,
+            hosts: list(value, "hosts", |text| text.parse().ok())?,
+            base_path: parsed(value, "base_path")?,
             strip_base_path: false,
             admits: Admits::of(list(value, "admits", |text| text.parse().ok())?).ok()?,
             operations: list(value, "operations", operation)?,

@@ -10,7 +10,7 @@ use keyward_model::{
 use keyward_store::{CredentialRow, ListPage, ReviewOf, Stored};
 
 use crate::gather::Gather;
-use crate::object::list_limit;
+use crate::object::{list_limit, within_reach};
 use crate::{Actor, Control, ControlError, Page, Problem};
 
 /// What a review finds.
@@ -139,13 +139,7 @@ impl Review<'_> {
         let place = query.after.as_deref().filter(|after| !after.is_empty()).map(read_place).transpose()?;
         let mut reader = self.control.store().reader().await?;
         let mut gather = Gather::new(reader.reads(), actor, self.control.now());
-        let within = match &query.account {
-            None => gather.seen_accounts(),
-            Some(name) => {
-                let account = gather.account_named(name).await?;
-                account.ok_or_else(|| ControlError::not_found("account", format!("`{name}`")))?.id.into()
-            }
-        };
+        let within = within_reach(&mut gather, actor, query.account.as_ref(), "access_review").await?;
         let at = self.control.now();
         let of = ReviewOf {
             within,

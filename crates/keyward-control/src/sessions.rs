@@ -24,6 +24,10 @@ const SEEN_MS: i64 = 60_000;
 const BOOTSTRAP_MS: i64 = 3_600_000;
 /// Failures in a row before waiting begins, the longest wait, and how many names and addresses are remembered.
 const FREE_FAILURES: u32 = 5;
+/// The same of one source, behind which many may stand: everybody comes from the address of a TLS terminator.
+const FREE_FAILURES_OF_A_SOURCE: u32 = 50;
+/// Begins the keys of sources; no name begins so.
+const SOURCE: &str = "@";
 const WAIT_MAX_MS: i64 = 60_000;
 const REMEMBERED_MAX: usize = 10_000;
 
@@ -205,9 +209,14 @@ impl Sessions<'_> {
     ) -> Result<NewSession, ControlError> {
         let actor = acting(operator, None, operator.roles.clone());
         let work = self.control.write(&actor, "session.create", {
-            let operator = operator.id;
+            let (operator, known) = (operator.id, operator.clone());
             move |job| {
                 Box::pin(async move {
+                    // What was proven was proven of the operator as it was: a password that was changed meanwhile proves nothing.
+                    let now_is = job.gather().reads.operator(operator).await?.map(|found| found.object);
+                    if now_is.as_ref() != Some(&known) {
+                        return Err(wrong());
+                    }
                     let cookie = job.minter.session()?;
                     let csrf = job.minter.session()?.expose_secret().to_owned();
                     let now = job.now();
@@ -350,10 +359,10 @@ fn wrong() -> ControlError {
 /// Addresses of one IPv6 network are one source.
 pub(crate) fn source_key(source: IpAddr) -> String {
     match source.to_canonical() {
-        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V4(address) => format!("{SOURCE}{address}"),
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
-            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+            format!("{SOURCE}{a:x}:{b:x}:{c:x}:{d:x}::/64")
         }
     }
 }
@@ -371,8 +380,9 @@ struct Failures {
 }
 
 impl Failures {
-    fn until(self) -> Timestamp {
-        let beyond = self.count.saturating_sub(FREE_FAILURES);
+    fn until(self, key: &str) -> Timestamp {
+        let free = if key.starts_with(SOURCE) { FREE_FAILURES_OF_A_SOURCE } else { FREE_FAILURES };
+        let beyond = self.count.saturating_sub(free);
         let wait =
             if beyond == 0 { 0 } else { 1_000_i64.saturating_mul(1 << beyond.min(16)).min(WAIT_MAX_MS) };
         later(self.last, wait)
@@ -384,7 +394,7 @@ impl Attempts {
     /// Too many attempts failed: when the next may be made.
     pub(crate) fn may_try(&self, keys: &[&str], now: Timestamp) -> Result<(), ControlError> {
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = keys.iter().filter_map(|key| failures.get(*key)).map(|failures| failures.until()).max();
+        let until = keys.iter().filter_map(|key| Some(failures.get(*key)?.until(key))).max();
         match until {
             Some(until) if until > now => {
                 let seconds = (until.as_millis() - now.as_millis() + 999) / 1_000;
@@ -399,7 +409,7 @@ impl Attempts {
     pub(crate) fn failed(&self, keys: &[&str], now: Timestamp) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.len() >= REMEMBERED_MAX {
-            failures.retain(|_, failures| later(failures.until(), IDLE_MS) > now);
+            failures.retain(|key, failures| later(failures.until(key), IDLE_MS) > now);
         }
         if failures.len() >= REMEMBERED_MAX {
             // A flood of names: what is newest counts.
@@ -408,7 +418,7 @@ impl Attempts {
         for key in keys {
             let failures = failures.entry((*key).to_owned()).or_insert(Failures { count: 0, last: now });
             // After a quiet while it begins anew.
-            let count = if later(failures.until(), IDLE_MS) <= now { 0 } else { failures.count };
+            let count = if later(failures.until(key), IDLE_MS) <= now { 0 } else { failures.count };
             *failures = Failures { count: count.saturating_add(1), last: now };
         }
     }

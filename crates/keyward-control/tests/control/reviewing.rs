@@ -91,7 +91,7 @@ fn questions(api: ApiId, at: Timestamp) -> Vec<Ask> {
         api_else: None,
         stage,
         operation: operation.map(|(method, path)| (method.to_owned(), path.to_owned())),
-        at,
+        at: Some(at),
     };
     stages.into_iter().flat_map(|stage| operations.map(|operation| ask(stage, operation))).collect()
 }

@@ -35,19 +35,19 @@ impl<'b> HostClaims<'b> {
         let HostKey::Pattern(pattern) = host else { return Ok(()) };
         let apis = self.of(pattern).map_or(0, |(_, apis)| apis);
         let taken = match self.of(pattern).filter(|(_, apis)| *apis > 0) {
-            Some((account, _)) => (account != api.account).then(|| pattern.clone()),
+            Some((account, _)) => account != api.account,
             None => self.overlapping(pattern, api.account),
         };
         self.changed.insert(pattern.clone(), (api.account, apis + 1));
-        taken.map_or(Ok(()), |taken| {
-            Err(Problem {
-                object: ObjectId::Api(api.id),
-                other: None,
-                kind: ProblemKind::Conflict,
-                text: format!(
-                    "host `{pattern}` belongs to another account, which has `{taken}`: choose another host"
-                ),
-            })
+        if !taken {
+            return Ok(());
+        }
+        Err(Problem {
+            object: ObjectId::Api(api.id),
+            other: None,
+            kind: ProblemKind::Conflict,
+            // Which host the other account has is nobody else's.
+            text: format!("host `{pattern}` is another account's, or overlaps with one: choose another host"),
         })
     }
 
@@ -69,23 +69,21 @@ impl<'b> HostClaims<'b> {
         Some((owner.account, owner.apis))
     }
 
-    /// A host of another account that covers this one, or that this one covers.
-    fn overlapping(&self, pattern: &HostPattern, account: AccountId) -> Option<HostPattern> {
+    /// Is there a host of another account that covers this one, or that this one covers?
+    fn overlapping(&self, pattern: &HostPattern, account: AccountId) -> bool {
         let is_foreign =
             |other: &HostPattern| self.of(other).is_some_and(|(owner, apis)| apis > 0 && owner != account);
         let (HostPattern::Exact(text) | HostPattern::Wildcard(text)) = pattern;
         let dots = text.bytes().enumerate().skip(1).filter(|(_, byte)| *byte == b'.').map(|(at, _)| at);
-        let above = dots.filter_map(|at| Some(HostPattern::Wildcard(text.get(at..)?.into())));
-        let mut above = above.filter(|wildcard| is_foreign(wildcard));
-        if let Some(wildcard) = above.next() {
-            return Some(wildcard);
+        let mut above = dots.filter_map(|at| Some(HostPattern::Wildcard(text.get(at..)?.into())));
+        if above.any(|wildcard| is_foreign(&wildcard)) {
+            return true;
         }
-        let HostPattern::Wildcard(suffix) = pattern else { return None };
-        let known = self.base.hosts.iter().map(|owner| &owner.host).chain(self.changed.keys());
-        let mut below = known.filter(|host| {
+        let HostPattern::Wildcard(suffix) = pattern else { return false };
+        let mut known = self.base.hosts.iter().map(|owner| &owner.host).chain(self.changed.keys());
+        known.any(|host| {
             let (HostPattern::Exact(text) | HostPattern::Wildcard(text)) = host;
             text.ends_with(&**suffix) && text.len() > suffix.len() && is_foreign(host)
-        });
-        below.next().cloned()
+        })
     }
 }
