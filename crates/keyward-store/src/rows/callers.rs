@@ -72,7 +72,7 @@ impl Reads<'_> {
             .name_has("name", filter.name.as_deref())
             .text("replace(tags, ?, '') <> tags", tag)
             .text(
-                "id IN (SELECT caller FROM credentials WHERE app_key_folded = ?)",
+                "id = (SELECT caller FROM credentials WHERE app_key_folded = ?)",
                 filter.app_key.as_ref().map(AppKey::folded),
             )
             .flag("enabled", filter.enabled)

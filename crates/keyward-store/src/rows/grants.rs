@@ -43,8 +43,9 @@ pub struct GrantsOf {
     pub seen_by: Within,
 }
 
-/// Grants have two sides: who gave them, and whom they are for. Groups are of the giver's account.
-const SEEN_BY: &str = "(account IN % OR caller IN (SELECT id FROM callers WHERE account IN %))";
+/// Grants have two sides: who gave them, and, where that is another one, the account of whom they are for. Groups are of the
+/// giver's account.
+const SEEN_BY: [&str; 2] = ["account", "grantee_account"];
 
 /// Where a grant stands at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,11 +125,8 @@ impl Reads<'_> {
                 "(caller = ? OR group_id IN (SELECT group_id FROM group_members WHERE caller = ?))",
                 of.caller,
             )
-            .text("group_id = ?", of.group);
-        let listing = match &of.seen_by {
-            Within::All => listing,
-            within => listing.within_so(SEEN_BY, within),
-        };
+            .text("group_id = ?", of.group)
+            .beside(&SEEN_BY, &of.seen_by);
         let time = |at: i64| Some(Value::Number(at));
         let listing = match of.state {
             None if of.revoked => listing,
@@ -245,8 +243,9 @@ impl WriteTx<'_> {
         };
         let statement = sqlx::query(
             "INSERT INTO grants (id, account, caller, group_id, api, stages, gateways, operations, valid_from, \
-             valid_until, revoked, description, granted_by, revision, created, changed) VALUES ($1, $2, $3, \
-             $4, $5, $6, $7, $8, $9, $10, $11, $12, $16, $13, $14, $15) ON CONFLICT (id) DO UPDATE SET stages = excluded.stages, \
+             valid_until, revoked, description, granted_by, grantee_account, revision, created, changed) VALUES ($1, $2, $3, \
+             $4, $5, $6, $7, $8, $9, $10, $11, $12, $16, (SELECT account FROM callers WHERE id = $3 AND account <> $2), \
+             $13, $14, $15) ON CONFLICT (id) DO UPDATE SET stages = excluded.stages, \
              gateways = excluded.gateways, operations = excluded.operations, valid_from = excluded.valid_from, \
              valid_until = excluded.valid_until, revoked = excluded.revoked, \
              description = excluded.description, revision = excluded.revision, changed = excluded.changed",

@@ -94,22 +94,23 @@ pub(crate) enum Value {
 
 /// A `SELECT` in the making. Its text has nothing in it that comes from outside.
 pub(crate) struct Listing {
-    sql: String,
-    conditions: u32,
+    select: &'static str,
+    conditions: Vec<String>,
+    /// Of these at least one holds, if there are any. Each is one that an index serves in the order of the list.
+    sides: Vec<String>,
     values: Vec<Value>,
 }
 
 impl Listing {
     pub(crate) fn new(select: &'static str) -> Self {
-        Self { sql: select.to_owned(), conditions: 0, values: Vec::new() }
+        Self { select, conditions: Vec::new(), sides: Vec::new(), values: Vec::new() }
     }
 
     /// Only rows for which this condition holds, in which every `?` stands for the value, if there is one.
     pub(crate) fn only(mut self, condition: &'static str, value: Option<Value>) -> Self {
         let Some(value) = value else { return self };
-        let place = format!("${}", self.values.len() + 1);
-        self.values.push(value);
-        self.condition(&condition.replace('?', &place));
+        let place = self.place(value);
+        self.conditions.push(condition.replace('?', &place));
         self
     }
 
@@ -120,67 +121,60 @@ impl Listing {
     /// Only rows where this column is so. It stands in the text, so that an index of such rows alone can serve it.
     pub(crate) fn flag(mut self, column: &'static str, value: Option<bool>) -> Self {
         if let Some(value) = value {
-            self.condition(&format!("{column} = {}", u8::from(value)));
+            self.conditions.push(format!("{column} = {}", u8::from(value)));
         }
         self
     }
 
     /// Only rows whose name has this in it, in any case.
-    pub(crate) fn name_has(self, column: &'static str, part: Option<&str>) -> Self {
+    pub(crate) fn name_has(mut self, column: &'static str, part: Option<&str>) -> Self {
         let Some(part) = part.filter(|part| !part.is_empty()) else { return self };
-        let place = self.values.len() + 1;
-        let mut listing = self;
-        listing.values.push(Value::Text(contains_pattern(part)));
-        listing.condition(&format!("lower({column}) LIKE ${place} ESCAPE '\\'"));
-        listing
+        let place = self.place(Value::Text(contains_pattern(part)));
+        self.conditions.push(format!("lower({column}) LIKE {place} ESCAPE '\\'"));
+        self
     }
 
     /// Only rows for which this holds, whatever is asked.
     pub(crate) fn fixed(mut self, condition: &'static str) -> Self {
-        self.condition(condition);
+        self.conditions.push(condition.to_owned());
         self
     }
 
     /// Only rows after the one with these values in these columns, which are the order of the list.
     pub(crate) fn beyond(mut self, columns: &'static str, values: Vec<Value>) -> Self {
-        let first = self.values.len() + 1;
-        let places: Vec<String> = (first..first + values.len()).map(|place| format!("${place}")).collect();
-        self.values.extend(values);
-        self.condition(&format!("({columns}) > ({})", places.join(", ")));
+        let places: Vec<String> = values.into_iter().map(|value| self.place(value)).collect();
+        self.conditions.push(format!("({columns}) > ({})", places.join(", ")));
         self
     }
 
     /// Only rows of these accounts.
     pub(crate) fn within(self, column: &'static str, within: &Within) -> Self {
-        match within {
-            Within::Accounts(accounts) if accounts.len() == 1 => {
-                self.text("@ = ?", accounts.first()).column(column)
-            }
-            _ => self.within_so("@ IN %", within).column(column),
+        self.beside(&[column], within)
+    }
+
+    /// Only rows in one of whose columns one of these accounts stands.
+    pub(crate) fn beside(mut self, columns: &[&'static str], within: &Within) -> Self {
+        let Within::Accounts(accounts) = within else { return self };
+        if accounts.is_empty() {
+            // No row is of no account.
+            self.conditions.push("1 = 0".to_owned());
         }
+        for account in accounts {
+            let place = self.place(Value::Text(account.to_string()));
+            self.sides.extend(columns.iter().map(|column| format!("{column} = {place}")));
+        }
+        self
     }
 
     /// Only rows for which this condition holds, in which every `%` stands for the accounts in brackets.
     pub(crate) fn within_so(mut self, condition: &'static str, within: &Within) -> Self {
         let Within::Accounts(accounts) = within else { return self };
-        let places: Vec<String> = accounts
-            .iter()
-            .map(|account| {
-                self.values.push(Value::Text(account.to_string()));
-                format!("${}", self.values.len())
-            })
-            .collect();
-        match places.as_slice() {
-            // No row is of no account.
-            [] => self.condition("1 = 0"),
-            several => self.condition(&condition.replace('%', &format!("({})", several.join(", ")))),
-        }
-        self
-    }
-
-    /// Puts this column in the place of `@`.
-    fn column(mut self, column: &'static str) -> Self {
-        self.sql = self.sql.replace('@', column);
+        let places: Vec<String> =
+            accounts.iter().map(|account| self.place(Value::Text(account.to_string()))).collect();
+        self.conditions.push(match places.as_slice() {
+            [] => "1 = 0".to_owned(),
+            several => condition.replace('%', &format!("({})", several.join(", "))),
+        });
         self
     }
 
@@ -194,25 +188,19 @@ impl Listing {
         let name = name.filter(|_| page.order.by_name);
         let (beyond, direction) = if page.order.descending { ("<", " DESC") } else { (">", "") };
         if let Some(after) = page.after.clone() {
-            let place = self.values.len() + 1;
-            match name {
-                Some(name) => {
-                    self.values.extend([Value::Text(after.name), Value::Text(after.id)]);
-                    self.condition(&format!("({name}, {id}) {beyond} (${place}, ${})", place + 1));
-                }
-                None => {
-                    self.values.push(Value::Text(after.id));
-                    self.condition(&format!("{id} {beyond} ${place}"));
-                }
-            }
+            let last_name = name.map(|name| (name, self.place(Value::Text(after.name))));
+            let last_id = self.place(Value::Text(after.id));
+            self.conditions.push(match last_name {
+                Some((name, last)) => format!("({name}, {id}) {beyond} ({last}, {last_id})"),
+                None => format!("{id} {beyond} {last_id}"),
+            });
         }
         let by_name = name.map(|name| format!("{name}{direction}, ")).unwrap_or_default();
-        self.values.push(Value::Number(page.limit.into()));
-        let place = self.values.len();
-        self.sql.push_str(&format!(" ORDER BY {by_name}{id}{direction} LIMIT ${place}"));
+        let limit = self.place(Value::Number(page.limit.into()));
+        let sql = self.text_of(id, &format!(" ORDER BY {by_name}{id}{direction} LIMIT {limit}"));
         #[cfg(test)]
-        super::plans::note(&self.sql);
-        let mut statement: Statement<'q> = sqlx::query(AssertSqlSafe(self.sql));
+        super::plans::note(&sql);
+        let mut statement: Statement<'q> = sqlx::query(AssertSqlSafe(sql));
         for value in self.values {
             statement = match value {
                 // PostgreSQL is not asked about U+0000: one that no row has either stands for it.
@@ -223,10 +211,35 @@ impl Listing {
         statement
     }
 
-    fn condition(&mut self, condition: &str) {
-        self.sql.push_str(if self.conditions == 0 { " WHERE " } else { " AND " });
-        self.sql.push_str(condition);
-        self.conditions += 1;
+    /// The text of the statement. Where there are several sides, each of them gives its own page in order, by an index, and of these
+    /// the page is taken: to put all rows of all sides in order would cost what there is, not what is shown.
+    fn text_of(&self, id: &str, page: &str) -> String {
+        let select = self.select.trim_end();
+        match self.sides.as_slice() {
+            [] => format!("{select}{}{page}", self.held(None)),
+            [side] => format!("{select}{}{page}", self.held(Some(side))),
+            several => {
+                let from = select.find(" FROM ").and_then(|at| select.get(at..)).unwrap_or_default();
+                let pages = several.iter().enumerate().map(|(at, side)| {
+                    let held = self.held(Some(side));
+                    format!("SELECT part FROM (SELECT {id} AS part{from}{held}{page}) AS side{at}")
+                });
+                let pages: Vec<String> = pages.collect();
+                format!("{select} WHERE {id} IN ({}){page}", pages.join(" UNION ALL "))
+            }
+        }
+    }
+
+    /// Everything that must hold.
+    fn held(&self, side: Option<&String>) -> String {
+        let all: Vec<&str> = side.into_iter().chain(&self.conditions).map(String::as_str).collect();
+        if all.is_empty() { String::new() } else { format!(" WHERE {}", all.join(" AND ")) }
+    }
+
+    /// Binds a value: what stands for it in the text.
+    fn place(&mut self, value: Value) -> String {
+        self.values.push(value);
+        format!("${}", self.values.len())
     }
 }
 

@@ -21,6 +21,14 @@ pub(super) fn note(sql: &str) {
     ASKED.with_borrow_mut(|asked| asked.push(sql.to_owned()));
 }
 
+/// A step in which SQLite answers.
+#[derive(Debug)]
+struct Step {
+    /// The step that it is a part of; 0: the whole.
+    within: i64,
+    what: String,
+}
+
 /// A store without rows, and without statistics, as a node has it.
 struct Place {
     store: Store,
@@ -37,13 +45,17 @@ impl Place {
     }
 
     /// The steps in which the lists are answered that were asked for since the last time, each with its text.
-    async fn plans(&self) -> Vec<(String, Vec<String>)> {
+    async fn plans(&self) -> Vec<(String, Vec<Step>)> {
         let mut reader = self.store.reader().await.unwrap();
         let mut plans = Vec::new();
         for sql in ASKED.take() {
             let rows =
                 reader.reads().all(sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")))).await;
-            let steps = rows.unwrap().iter().map(|row| row.get::<String, _>("detail")).collect();
+            let steps = rows
+                .unwrap()
+                .iter()
+                .map(|row| Step { within: row.get("parent"), what: row.get("detail") })
+                .collect();
             plans.push((sql, steps));
         }
         plans
@@ -58,21 +70,28 @@ impl Place {
             let plans = self.plans().await;
             assert!(!plans.is_empty(), "nothing was asked");
             for (sql, steps) in plans {
-                let is_sorted = |step: &String| step.contains("TEMP B-TREE");
-                let reads_all = |step: &String| step.starts_with("SCAN") && !step.contains(" USING ");
-                if steps.iter().any(|step| is_sorted(step) || reads_all(step)) {
+                // Where a list has sides, each gives a page by an index, and only these pages are put in order.
+                let sided = sql.contains(" AS part ");
+                let sorts = |step: &Step| step.what.contains("TEMP B-TREE") && !(sided && step.within == 0);
+                let reads_all = |step: &Step| {
+                    let what = step.what.as_str();
+                    what.starts_with("SCAN") && !what.contains(" USING ") && !what.starts_with("SCAN side")
+                };
+                if steps.iter().any(|step| sorts(step) || reads_all(step)) {
                     self.wrong.borrow_mut().push(format!("{sql}\n{steps:#?}"));
                 }
             }
         }
     }
 
-    /// The first step of each list that `ask` asks for.
+    /// The first step of each list that `ask` asks for in which callers are looked for.
     async fn first_steps(&self, ask: impl AsyncFn(&mut Reader<'_>)) -> Vec<String> {
         let mut reader = self.store.reader().await.unwrap();
         ask(&mut reader).await;
         drop(reader);
-        self.plans().await.into_iter().map(|(_, steps)| steps[0].clone()).collect()
+        let sought =
+            |steps: Vec<Step>| steps.into_iter().map(|step| step.what).find(|what| what.contains("callers"));
+        self.plans().await.into_iter().filter_map(|(_, steps)| sought(steps)).collect()
     }
 }
 
@@ -170,6 +189,7 @@ async fn what_is_looked_for_by_its_key_or_among_few_is_not_looked_for_among_all(
 
 #[tokio::test]
 async fn every_list_of_grants_is_served_in_order_by_an_index() {
+    // But for those for one caller: they stand in two places and are few, so they are put in order.
     let place = Place::new().await;
     let usual = || GrantsOf::at(Timestamp::from_millis(0));
     let states = [
@@ -195,13 +215,6 @@ async fn every_list_of_grants_is_served_in_order_by_an_index() {
             place.is_served_in_order(ask, false).await;
         }
     }
-    // Those for one caller stand in two places, and are few: they may be put in order.
-    let of = GrantsOf { caller: Some(caller()), ..usual() };
-    let ask = async |reader: &mut Reader<'_>| {
-        reader.reads().list_grants(&of, &ListPage::first(101)).await.unwrap();
-    };
-    let steps = place.first_steps(ask).await;
-    assert!(!steps.iter().any(|step| step.starts_with("SCAN grants")), "{steps:?}");
 }
 
 #[tokio::test]
@@ -209,31 +222,28 @@ async fn every_list_of_what_there_is_less_of_is_served_in_order_by_an_index() {
     let place = Place::new().await;
     for within in withins() {
         for name in [None, Some("part")] {
-            let ask = async |reader: &mut Reader<'_>, page: &ListPage| {
-                let objects = ObjectsOf {
-                    within: within.clone(),
-                    name: name.map(str::to_owned),
-                    enabled: name.map(|_| true),
+            for enabled in [None, Some(false)] {
+                let of = ObjectsOf { within: within.clone(), name: name.map(str::to_owned), enabled };
+                let apis = ApisOf { within: within.clone(), name: of.name.clone(), ..ApisOf::default() };
+                let published = ApisOf { gateway: Some(GatewayId::from_uuid(id(6))), ..apis.clone() };
+                let ask = async |reader: &mut Reader<'_>, page: &ListPage| {
+                    let mut reads = reader.reads();
+                    reads.list_gateways(name, page).await.unwrap();
+                    reads.list_accounts(&of, page).await.unwrap();
+                    // By name, these of all accounts are put in order: there are not that many.
+                    if !page.order.by_name || within != Within::All {
+                        reads.list_services(&of, page).await.unwrap();
+                        reads.list_groups(&of, page).await.unwrap();
+                        reads.list_apis(&apis, page).await.unwrap();
+                        reads.list_apis(&published, page).await.unwrap();
+                    }
+                    // Nor are there of operators.
+                    if !page.order.by_name || within == Within::All {
+                        reads.list_operators(&within, name, enabled, page).await.unwrap();
+                    }
                 };
-                let mut reads = reader.reads();
-                reads.list_gateways(name, page).await.unwrap();
-                reads.list_operators(&within, name, None, page).await.unwrap();
-                // Several accounts' names are put in order: there are as many lists as accounts.
-                if !page.order.by_name || !matches!(&within, Within::Accounts(_)) {
-                    reads.list_accounts(&objects, page).await.unwrap();
-                }
-                if !page.order.by_name || matches!(&within, Within::Accounts(accounts) if accounts.len() == 1)
-                {
-                    reads.list_services(&objects, page).await.unwrap();
-                    reads.list_groups(&objects, page).await.unwrap();
-                    let of =
-                        ApisOf { within: within.clone(), name: name.map(str::to_owned), ..ApisOf::default() };
-                    reads.list_apis(&of, page).await.unwrap();
-                    let of = ApisOf { gateway: Some(GatewayId::from_uuid(id(6))), ..of };
-                    reads.list_apis(&of, page).await.unwrap();
-                }
-            };
-            place.is_served_in_order(ask, true).await;
+                place.is_served_in_order(ask, true).await;
+            }
         }
     }
 }
@@ -269,19 +279,19 @@ async fn the_lists_that_grow_with_time_are_served_in_order_by_an_index() {
             };
             place.is_served_in_order(ask, false).await;
         }
-        let days = (Some(Day::from_number(1)), Some(Day::from_number(9)));
-        for of in [
-            UsageOf::default(),
-            UsageOf { caller: Some(caller()), ..UsageOf::default() },
-            UsageOf { api: Some(ApiId::from_uuid(id(4))), ..UsageOf::default() },
-            UsageOf { from: days.0, until: days.1, ..UsageOf::default() },
-        ] {
-            let of = UsageOf { seen_by: within.clone(), ..of };
-            let ask = async |reader: &mut Reader<'_>, _: &ListPage| {
-                reader.reads().list_usage(&of, None, 101).await.unwrap();
-            };
-            place.is_served_in_order(ask, false).await;
-        }
+    }
+    // Of the calls that concern one account, all are put in order.
+    let days = (Some(Day::from_number(1)), Some(Day::from_number(9)));
+    for of in [
+        UsageOf::default(),
+        UsageOf { caller: Some(caller()), ..UsageOf::default() },
+        UsageOf { api: Some(ApiId::from_uuid(id(4))), ..UsageOf::default() },
+        UsageOf { from: days.0, until: days.1, ..UsageOf::default() },
+    ] {
+        let ask = async |reader: &mut Reader<'_>, _: &ListPage| {
+            reader.reads().list_usage(&of, None, 101).await.unwrap();
+        };
+        place.is_served_in_order(ask, false).await;
     }
 }
 

@@ -188,6 +188,104 @@ async fn lists_turn_pages_by_age_and_filter_exactly(on: On) {
     }
 }
 
+/// Every page of a list, three at a time, from both ends.
+macro_rules! pages {
+    ($reads:ident.$list:ident($filter:expr), $by_name:expr) => {{
+        let mut ends = Vec::new();
+        for descending in [false, true] {
+            let order = Order { by_name: $by_name, descending };
+            let (mut seen, mut page) = (Vec::new(), ListPage { after: None, limit: 3, order });
+            loop {
+                let found = $reads.$list($filter, &page).await.unwrap();
+                let Some(last) = found.last() else { break };
+                let after = After { name: last.object.called(), id: last.object.id.to_string() };
+                page.after = Some(after);
+                seen.extend(found.into_iter().map(|found| found.object.id));
+                assert!(seen.len() < 1_000, "the list has no end");
+            }
+            ends.push(seen);
+        }
+        let (first, mut last) = (ends.remove(0), ends.remove(0));
+        last.reverse();
+        assert_eq!(first, last, "both ways have the same");
+        first
+    }};
+}
+
+/// What a list is sorted by, if not by age.
+trait Called {
+    fn called(&self) -> String;
+}
+
+impl Called for Caller {
+    fn called(&self) -> String {
+        self.name.to_string()
+    }
+}
+
+impl Called for Grant {
+    fn called(&self) -> String {
+        String::new()
+    }
+}
+
+async fn lists_of_several_accounts_have_each_row_once_in_order(on: On) {
+    let place = Folder::new(on);
+    let store = place.open().await;
+    let (one, two, third) = (account(1), account(2), account(3));
+    let gateway = gateway(4);
+    let service = service(5, &one);
+    let elsewhere = crate::world::service(8, &third);
+    let (api, other_api) = (api(6, &service, &gateway), api(7, &elsewhere, &gateway));
+    let mut records = [&one, &two, &third].map(|account| Record::Account(account.clone())).to_vec();
+    records.extend([Record::Gateway(gateway.clone()), Record::Service(service), Record::Api(api.clone())]);
+    records.push(Record::Service(elsewhere.clone()));
+    records.push(Record::Api(other_api.clone()));
+    let mut callers = Vec::new();
+    for n in 0..21 {
+        let owner = [&one, &two, &third][usize::try_from(n % 3).unwrap()];
+        callers.push(caller(100 + n, owner, CallerKind::Application));
+    }
+    records.extend(callers.iter().cloned().map(Record::Caller));
+    // The first account grants to callers of all three; the third one to the others' as well.
+    for (n, caller) in (0..).zip(&callers) {
+        records.push(Record::Grant(grant(500 + n, &api, Grantee::Caller(caller.id))));
+        records.push(Record::Grant(grant(700 + n, &other_api, Grantee::Caller(caller.id))));
+    }
+    put(&store, &records).await;
+    let mut reader = store.reader().await.unwrap();
+    let mut reads = reader.reads();
+    let both = Within::Accounts(vec![one.id, two.id]);
+    for by_name in [false, true] {
+        let filter = CallerFilter {
+            within: both.clone(),
+            kind: Some(CallerKind::Application),
+            ..CallerFilter::default()
+        };
+        let seen = pages!(reads.list_callers(&filter), by_name);
+        let expected: Vec<CallerId> =
+            callers.iter().filter(|caller| caller.account != third.id).map(|caller| caller.id).collect();
+        assert_eq!(seen, expected, "names are in the order of ids here");
+    }
+    let none = CallerFilter { within: Within::Accounts(Vec::new()), ..CallerFilter::default() };
+    assert_eq!(pages!(reads.list_callers(&none), false), []);
+
+    // An account sees what it gave, and what was given to its callers; nothing of it twice.
+    let seen_by = |within: Within| GrantsOf { seen_by: within, revoked: true, ..GrantsOf::at(at(1)) };
+    let count = |of: &[GrantId]| of.len();
+    let of_one = pages!(reads.list_grants(&seen_by(one.id.into())), false);
+    assert_eq!(count(&of_one), 21 + 7);
+    let of_two = pages!(reads.list_grants(&seen_by(two.id.into())), false);
+    assert_eq!(count(&of_two), 7 + 7);
+    let of_third = pages!(reads.list_grants(&seen_by(third.id.into())), false);
+    assert_eq!(count(&of_third), 21 + 7);
+    let of_both = pages!(reads.list_grants(&seen_by(both.clone())), false);
+    assert_eq!(count(&of_both), 21 + 14);
+    for seen in [of_one, of_two, of_third, of_both] {
+        assert!(seen.windows(2).all(|pair| pair[0] < pair[1]), "in order, each once");
+    }
+}
+
 async fn many_are_found_by_name_id_and_digest_at_once(on: On) {
     let place = Folder::new(on);
     let store = place.open().await;
@@ -221,5 +319,6 @@ on_both! {
     what_must_be_unique_is_refused_by_the_store_itself,
     what_is_referred_to_cannot_go,
     lists_turn_pages_by_age_and_filter_exactly,
+    lists_of_several_accounts_have_each_row_once_in_order,
     many_are_found_by_name_id_and_digest_at_once,
 }

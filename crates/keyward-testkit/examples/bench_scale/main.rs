@@ -34,7 +34,8 @@ fn wanted() -> Wanted {
         Wanted { applications: 1_000_000, stores: vec![Kind::Sqlite, Kind::Postgres], as_json: false };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
-        match (word.as_str(), words.next().unwrap_or_default().as_str()) {
+        let value = if word.starts_with("--") { words.next().unwrap_or_default() } else { String::new() };
+        match (word.as_str(), value.as_str()) {
             ("--store", "sqlite") => wanted.stores = vec![Kind::Sqlite],
             ("--store", "postgres") => wanted.stores = vec![Kind::Postgres],
             ("--store", "both") | ("--output", "table") => {}
@@ -42,9 +43,12 @@ fn wanted() -> Wanted {
             (number, "") if number.parse::<usize>().is_ok_and(|number| number >= 1_000) => {
                 wanted.applications = number.parse().expect("a number");
             }
-            (word, value) => panic!(
-                "`{word} {value}` is not understood: [APPLICATIONS ≥ 1000] [--store sqlite|postgres|both] [--output table|json]"
-            ),
+            (word, value) => {
+                eprintln!(
+                    "`{word} {value}` is not understood; usage: bench_scale [APPLICATIONS] [--store sqlite|postgres|both] [--output table|json], 1000 applications or more"
+                );
+                std::process::exit(2);
+            }
         }
     }
     wanted

@@ -17,6 +17,10 @@ ALTER TABLE credentials ADD COLUMN weak BIGINT NOT NULL DEFAULT 0;
 
 ALTER TABLE grants ADD COLUMN granted_by TEXT COLLATE "C" NOT NULL DEFAULT '';
 ALTER TABLE grants ADD COLUMN last_used BIGINT;
+-- The account of the caller that a grant is for, where it is not the one that gave it.
+ALTER TABLE grants ADD COLUMN grantee_account TEXT;
+UPDATE grants SET grantee_account =
+    (SELECT account FROM callers WHERE callers.id = grants.caller AND callers.account <> grants.account);
 
 -- Who operates. The password is an argon2id PHC string; absent: no sign-in by password.
 CREATE TABLE operators (
@@ -143,13 +147,14 @@ CREATE INDEX callers_by_kind_name ON callers (kind, name, id);
 -- Disabled callers are few, and looked for among very many.
 CREATE INDEX callers_disabled ON callers (kind, id) WHERE enabled = 0;
 CREATE INDEX callers_disabled_by_name ON callers (kind, name, id) WHERE enabled = 0;
-CREATE INDEX callers_disabled_by_account ON callers (account, kind, id) WHERE enabled = 0;
-CREATE INDEX callers_disabled_by_account_name ON callers (account, kind, name, id) WHERE enabled = 0;
+CREATE INDEX callers_disabled_by_account ON callers (account, kind, enabled, id) WHERE enabled = 0;
+CREATE INDEX callers_disabled_by_account_name ON callers (account, kind, enabled, name, id) WHERE enabled = 0;
 CREATE INDEX callers_by_account_alone ON callers (account, id);
 CREATE INDEX services_by_account ON services (account, id);
 CREATE INDEX apis_by_account ON apis (account, id);
 CREATE INDEX caller_groups_by_account ON caller_groups (account, id);
 CREATE INDEX grants_by_account ON grants (account, id);
+CREATE INDEX grants_by_grantee_account ON grants (grantee_account, id) WHERE grantee_account IS NOT NULL;
 -- Those on one API, or for one caller or group, can be a million, and are listed in the order of their ids.
 DROP INDEX grants_by_api;
 CREATE INDEX grants_by_api ON grants (api, id);
