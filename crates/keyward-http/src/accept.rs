@@ -25,7 +25,7 @@ pub(crate) async fn accept_all<H: Handler>(worker: Rc<Worker<H>>, listener: StdL
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "a listener could not be registered"),
     };
-    while !worker.core.stopping() {
+    while !worker.core.stopping() && !worker.core.is_deaf() {
         tokio::select! {
             accepted = listener.accept() => {
                 let pause = take(&worker, accepted).or_else(|| accept_waiting(&worker, &listener, BATCH));
@@ -37,7 +37,9 @@ pub(crate) async fn accept_all<H: Handler>(worker: Rc<Worker<H>>, listener: StdL
             () = worker.room.notified() => {}
         }
     }
-    accept_waiting(&worker, &listener, usize::MAX);
+    if !worker.core.is_deaf() {
+        accept_waiting(&worker, &listener, usize::MAX);
+    }
 }
 
 /// Why accepting has to pause.

@@ -26,6 +26,7 @@ pub(crate) struct Core<H: Handler> {
     works: RefCell<Vec<Box<Work<H>>>>,
     date: Cell<DateLine>,
     stopping: Cell<bool>,
+    deaf: Cell<bool>,
 }
 
 impl<H: Handler> Core<H> {
@@ -44,6 +45,7 @@ impl<H: Handler> Core<H> {
             works: RefCell::default(),
             date: Cell::new(date_line(SystemTime::UNIX_EPOCH)),
             stopping: Cell::new(false),
+            deaf: Cell::new(false),
         })
     }
 
@@ -71,6 +73,20 @@ impl<H: Handler> Core<H> {
 
     pub(crate) fn stop(&self) {
         self.stopping.set(true);
+    }
+
+    /// Is an answer that begins now its connection's last?
+    pub(crate) fn answers_are_last(&self) -> bool {
+        self.stopping() || self.limits().last_answers
+    }
+
+    /// No further connection is accepted; what waits stays for whoever has the listener too.
+    pub(crate) fn is_deaf(&self) -> bool {
+        self.deaf.get()
+    }
+
+    pub(crate) fn deafen(&self) {
+        self.deaf.set(true);
     }
 
     pub(crate) fn take_work(&self) -> Box<Work<H>> {

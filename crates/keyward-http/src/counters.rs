@@ -57,6 +57,8 @@ counters! {
     requests,
     /// Requests whose exchange is not finished now.
     requests_open,
+    /// Connections whose next request is not decided: none has come, or the handler has not had all of it.
+    undecided,
     /// Messages refused by the transport itself.
     refused,
     /// Connections ended because something did not happen in time.

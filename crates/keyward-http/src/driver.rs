@@ -31,6 +31,8 @@ pub(crate) struct Driver<H: Handler> {
     worker: Rc<Worker<H>>,
     watch: Rc<Watch>,
     started: bool,
+    /// Is it counted among those whose next request is not decided?
+    undecided: bool,
     /// What is to be written waits until the other tasks that are ready have had their turn.
     deferred: bool,
 }
@@ -57,7 +59,9 @@ impl<H: Handler> Driver<H> {
     pub(crate) fn new(worker: Rc<Worker<H>>, client: TcpStream, peer: Peer) -> Self {
         let watch = worker.watches.add();
         let connection = Connection::new(Rc::clone(&worker.core), peer);
-        Self { connection, client, upstream: Link::None, worker, watch, started: false, deferred: false }
+        worker.core.counters.undecided.add(1);
+        let (upstream, started, undecided, deferred) = (Link::None, false, true, false);
+        Self { connection, client, upstream, worker, watch, started, undecided, deferred }
     }
 
     fn drive(&mut self, context: &mut Context<'_>) -> Poll<()> {
@@ -88,6 +92,7 @@ impl<H: Handler> Driver<H> {
             }
         }
         self.drop_spent(now);
+        self.count(self.connection.is_undecided());
         if let Some(close) = self.connection.over() {
             if close == Close::Reset {
                 // An error here means that the connection is gone already.
@@ -98,6 +103,16 @@ impl<H: Handler> Driver<H> {
         self.connection.settle(progress, now);
         self.worker.watches.set(&self.watch, self.connection.deadline(), self.connection.is_busy(), now);
         Poll::Pending
+    }
+
+    fn count(&mut self, undecided: bool) {
+        let counter = &self.worker.core.counters.undecided;
+        match (self.undecided, undecided) {
+            (false, true) => counter.add(1),
+            (true, false) => counter.sub(1),
+            _ => {}
+        }
+        self.undecided = undecided;
     }
 
     fn follow_signals(&mut self, context: &mut Context<'_>, now: Moment) {
@@ -111,6 +126,9 @@ impl<H: Handler> Driver<H> {
         }
         if signals.stop {
             self.connection.stop();
+        }
+        if signals.cut {
+            self.connection.cut_undecided();
         }
         if signals.shed && self.connection.shed() {
             self.worker.core.counters.connections_shed.add(1);
@@ -388,6 +406,7 @@ impl<H: Handler> Drop for Driver<H> {
             }
             Link::None => {}
         }
+        self.count(false);
         self.worker.connection_closed(&self.watch);
     }
 }

@@ -54,6 +54,8 @@ pub struct Limits {
     pub upstream_idle: usize,
     /// How long an unused upstream connection is kept.
     pub upstream_idle_timeout: Duration,
+    /// Every answer that begins from now on is its connection's last.
+    pub last_answers: bool,
     /// Go on serving a client that has closed its sending side. `false` takes that for a client that went away,
     /// and ends its upstream call within about a second.
     pub serve_half_closed: bool,
@@ -80,6 +82,7 @@ impl Default for Limits {
             upstream_connections: 1024,
             upstream_idle: 256,
             upstream_idle_timeout: Duration::from_secs(45),
+            last_answers: false,
             serve_half_closed: true,
         }
     }

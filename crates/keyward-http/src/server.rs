@@ -50,10 +50,24 @@ impl Server {
         config: ServerConfig,
         make_handler: impl Fn(usize) -> H + Send + Sync + 'static,
     ) -> Result<ServerHandle, StartError> {
-        if config.listen.is_empty() || config.workers == 0 {
+        let sockets = config.listen.iter().map(|address| listen(*address)).collect::<Result<Vec<_>, _>>()?;
+        Self::start_on(sockets, config, make_handler)
+    }
+
+    /// The same on sockets that listen already, whatever addresses the configuration names: those of another process, whose
+    /// [`ServerHandle::listeners`] they are.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn start_on<H: Handler>(
+        sockets: Vec<TcpListener>,
+        config: ServerConfig,
+        make_handler: impl Fn(usize) -> H + Send + Sync + 'static,
+    ) -> Result<ServerHandle, StartError> {
+        if sockets.is_empty() || config.workers == 0 {
             return Err(StartError::Nothing);
         }
-        let sockets = config.listen.iter().map(|address| listen(*address)).collect::<Result<Vec<_>, _>>()?;
+        let again = sockets.iter().map(TcpListener::try_clone).collect::<Result<Vec<_>, _>>();
         let local_addrs = sockets
             .iter()
             .map(TcpListener::local_addr)
@@ -64,6 +78,7 @@ impl Server {
         let mut handle = ServerHandle {
             stations: stations.into(),
             local_addrs,
+            sockets: Mutex::new(again.map_err(StartError::Worker)?),
             limits: Mutex::new(config.limits.clone()),
             ended,
             threads: Mutex::default(),
@@ -158,6 +173,8 @@ fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
 pub struct ServerHandle {
     stations: Arc<[Station]>,
     local_addrs: Vec<SocketAddr>,
+    /// The listening sockets once more, to be given to another process. They listen as long as anybody has them.
+    sockets: Mutex<Vec<TcpListener>>,
     limits: Mutex<Limits>,
     ended: watch::Receiver<usize>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -192,6 +209,33 @@ impl ServerHandle {
         sum
     }
 
+    /// The listening sockets, for a process that takes over.
+    ///
+    /// # Errors
+    /// The system has no room for more files, or the server is ending.
+    pub fn listeners(&self) -> io::Result<Vec<TcpListener>> {
+        let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        match sockets.is_empty() {
+            true => Err(io::Error::other("the server is ending")),
+            false => sockets.iter().map(TcpListener::try_clone).collect(),
+        }
+    }
+
+    /// Accepts no further connection. Those that wait do so until another process that has the listeners accepts them.
+    pub fn deafen(&self) {
+        self.tell(|| Command::Deaf);
+    }
+
+    /// Ends connections whose request is not decided.
+    pub fn cut_undecided(&self) {
+        self.tell(|| Command::Cut);
+    }
+
+    /// Begins what [`Self::shutdown`] does, and does not wait for its end.
+    pub fn begin_shutdown(&self, grace: Duration) {
+        self.stop(grace);
+    }
+
     /// Ends the server gracefully: it stops accepting, closes idle connections, finishes requests in flight (their
     /// answers say `Connection: close`), and cuts what is left after `grace`. Returns when all workers have ended.
     pub async fn shutdown(&self, grace: Duration) {
@@ -212,9 +256,14 @@ impl ServerHandle {
     }
 
     fn stop(&self, grace: Duration) {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.tell(|| Command::Stop(grace));
+    }
+
+    fn tell(&self, command: impl Fn() -> Command) {
         for station in self.stations.iter() {
-            // A core that has ended is what is wanted.
-            let _ = station.commands.send(Command::Stop(grace));
+            // A core that has ended needs to be told nothing.
+            let _ = station.commands.send(command());
         }
     }
 }

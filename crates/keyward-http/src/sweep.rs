@@ -38,6 +38,8 @@ pub(crate) struct Signals {
     pub(crate) tick: bool,
     /// The server stops.
     pub(crate) stop: bool,
+    /// To be ended unless its request is decided.
+    pub(crate) cut: bool,
     /// Room is needed.
     pub(crate) shed: bool,
 }
@@ -181,6 +183,13 @@ impl Watches {
     pub(crate) fn stop(&self) {
         for watch in self.places.borrow().iter().flatten() {
             watch.signal(|signals| signals.stop = true);
+        }
+    }
+
+    /// Tells all connections whose request is not decided to end.
+    pub(crate) fn cut(&self) {
+        for watch in self.places.borrow().iter().flatten() {
+            watch.signal(|signals| signals.cut = true);
         }
     }
 

@@ -32,6 +32,10 @@ pub(crate) enum Command {
     Shed,
     /// Keep these limits from now on.
     Limits(Arc<Limits>),
+    /// Accept no further connection, and leave those that wait to whoever has the listeners too.
+    Deaf,
+    /// End connections whose request is not decided.
+    Cut,
     /// End: at once where idle, after their answers where busy, at the latest after this time.
     Stop(Duration),
 }
@@ -188,6 +192,11 @@ async fn serve<H: Handler>(
                 Some(Command::Serve(stream, peer)) => worker.take_over(stream, peer),
                 Some(Command::Shed) => drop(worker.watches.shed()),
                 Some(Command::Limits(limits)) => worker.core.set_limits(limits),
+                Some(Command::Deaf) => {
+                    worker.core.deafen();
+                    worker.room.notify_waiters();
+                }
+                Some(Command::Cut) => worker.watches.cut(),
                 Some(Command::Stop(grace)) => {
                     stop(worker);
                     stop_at = Some(worker.now().after(grace));

@@ -10,9 +10,11 @@ mod log;
 mod memory;
 mod node;
 mod replay_redis;
+mod take_over;
 mod token;
 
 pub use echo::EchoService;
 pub use memory::Memory;
 pub use node::{AccessLogTo, Node, NodeError, NodeOptions};
 pub use replay_redis::RedisOptions;
+pub use take_over::Inherited;

@@ -26,6 +26,7 @@ use tokio::task::JoinHandle;
 use crate::data_dir::DataDir;
 use crate::memory::Memory;
 use crate::replay_redis::{RedisOptions, RedisReplay};
+use crate::take_over::{Heir, Inherited};
 
 /// How a node is set up.
 pub struct NodeOptions {
@@ -35,6 +36,8 @@ pub struct NodeOptions {
     pub listen: Vec<SocketAddr>,
     /// Where the admin server listens; port 0 picks one.
     pub admin: SocketAddr,
+    /// The sockets of the process that this one takes over from, in place of `listen` and `admin`.
+    pub inherited: Option<Arc<Inherited>>,
     /// The gateway that the node belongs to.
     pub gateway: Name,
     /// A store elsewhere (`postgres://…`); absent: SQLite in the data folder.
@@ -85,6 +88,15 @@ pub(crate) const STREAM_GRACE: Duration = Duration::from_secs(30);
 /// How long administrators' requests may go on once the gateway has drained.
 const ADMIN_GRACE: Duration = Duration::from_secs(5);
 
+/// For how long connections are used for one more answer before another process takes over: two idle for so long are closed.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// For how long connections that were just accepted may take to say what they want.
+const NEWCOMERS: Duration = Duration::from_secs(1);
+
+/// For how long requests that are on their way may take to be complete.
+const UNDECIDED: Duration = Duration::from_secs(5);
+
 /// Where access records go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccessLogTo {
@@ -106,6 +118,7 @@ impl NodeOptions {
             data: data.into(),
             listen: vec![loopback],
             admin: loopback,
+            inherited: None,
             gateway,
             store: None,
             name: None,
@@ -209,6 +222,8 @@ pub struct Node {
     bootstrap: Option<Plaintext>,
     server: Arc<ServerHandle>,
     admin: AdminServer,
+    /// Once more, to be given to another process. It listens as long as anybody has it.
+    admin_socket: std::net::TcpListener,
     gateway: Gateway,
     serving: Arc<AtomicBool>,
     following: Following,
@@ -252,7 +267,7 @@ impl Node {
         control: Control,
     ) -> Result<Self, NodeError> {
         let token = local_token(options, data)?;
-        let listener = TcpListener::bind(options.admin)
+        let (listener, admin_socket) = listen_for_admin(options)
             .await
             .map_err(|source| NodeError::AdminListen { address: options.admin, source })?;
         let admin_address = listener.local_addr().map_err(system("the admin listener has no address"))?;
@@ -309,6 +324,7 @@ impl Node {
             bootstrap,
             server,
             admin,
+            admin_socket,
             gateway,
             serving,
             following,
@@ -368,17 +384,66 @@ impl Node {
     pub async fn shutdown(self, grace: Duration) {
         self.serving.store(false, Ordering::Release);
         self.server.shutdown(grace).await;
-        drop(self.following);
+        self.following.0.abort();
+        let (_, gateway) = self.let_go().await;
+        if let Some(log) = &gateway.log {
+            log.close();
+        }
+    }
+
+    /// Ends everything but the server of calls and the access log, and lets go of the data folder.
+    async fn let_go(self) -> (Arc<ServerHandle>, Gateway) {
         self.usage.stop().await;
         self.key_sets.stop().await;
+        drop(self.admin_socket);
         self.admin.shutdown(ADMIN_GRACE).await;
         if let Err(error) = self.gateway.replay.close() {
             tracing::error!(%error, "the replay memory could not be written; APIs that require a nonce will refuse old timestamps");
         }
-        if let Some(log) = &self.gateway.log {
+        self.control.close().await;
+        (self.server, self.gateway)
+    }
+
+    /// Gives the sockets to a process that wants to take over.
+    ///
+    /// # Errors
+    /// They could not be given. The node goes on.
+    pub(crate) fn give_sockets(&self, heir: &Heir) -> io::Result<()> {
+        heir.give(&self.server.listeners()?, &self.admin_socket)
+    }
+
+    /// Ends in favour of a process that has the sockets. It may go on once nothing is decided here any more; answers that have begun
+    /// end here, for at most `grace`.
+    ///
+    /// A change that is answered by the other process so holds for every request that is decided after it. What is answered here
+    /// still are streams, which outlive their right by no more than `stream_grace` elsewhere either.
+    pub(crate) async fn hand_over(self, heir: Heir, grace: Duration) {
+        let grace = grace.min(self.gateway.stream_grace);
+        self.following.0.abort();
+        // Connections that are in use come to their last answer, and are made anew by their clients.
+        let limits = Limits { last_answers: true, ..self.server.limits() };
+        self.server.set_limits(limits);
+        tokio::time::sleep(LAST_ANSWERS).await;
+        // From here on new connections wait for the other process; those that have come had time to say what they want.
+        self.server.deafen();
+        tokio::time::sleep(NEWCOMERS).await;
+        self.server.begin_shutdown(grace);
+        if tokio::time::timeout(UNDECIDED, all_decided(&self.server)).await.is_err() {
+            tracing::warn!(
+                "requests that were not complete in time are cut off for the process that takes over"
+            );
+            self.server.cut_undecided();
+            all_decided(&self.server).await;
+        }
+        let (server, gateway) = self.let_go().await;
+        if let Err(error) = heir.go() {
+            tracing::error!(%error, "the process that should take over is gone");
+        }
+        tracing::info!("handed over: answers that have begun may end");
+        server.shutdown(grace).await;
+        if let Some(log) = &gateway.log {
             log.close();
         }
-        self.control.close().await;
     }
 }
 
@@ -397,6 +462,23 @@ struct ControlClock(Arc<dyn Clock>);
 impl keyward_control::Clock for ControlClock {
     fn now(&self) -> keyward_model::Timestamp {
         self.0.now()
+    }
+}
+
+/// The admin server's listener, and its socket once more.
+async fn listen_for_admin(options: &NodeOptions) -> io::Result<(TcpListener, std::net::TcpListener)> {
+    let socket = match &options.inherited {
+        Some(inherited) => inherited.admin.try_clone()?,
+        None => TcpListener::bind(options.admin).await?.into_std()?,
+    };
+    Ok((TcpListener::from_std(socket.try_clone()?)?, socket))
+}
+
+/// Waits until no connection has a request that may still be decided.
+async fn all_decided(server: &ServerHandle) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(5));
+    while server.counters().undecided > 0 {
+        ticks.tick().await;
     }
 }
 
@@ -528,7 +610,16 @@ fn serve(options: &NodeOptions, gateway: &Gateway) -> Result<Arc<ServerHandle>, 
     };
     let gateway = gateway.clone();
     let make_handler = move |_| gateway.handler();
-    Server::start(config, make_handler).map(Arc::new).map_err(NodeError::Listen)
+    let started = match &options.inherited {
+        None => Server::start(config, make_handler),
+        Some(inherited) => {
+            let sockets: io::Result<Vec<_>> =
+                inherited.gateway.iter().map(|socket| socket.try_clone()).collect();
+            let sockets = sockets.map_err(system("the sockets of the process before cannot be used"))?;
+            Server::start_on(sockets, config, make_handler)
+        }
+    };
+    started.map(Arc::new).map_err(NodeError::Listen)
 }
 
 /// What the gateway's own limits are, as the transport keeps them.

@@ -39,10 +39,10 @@ impl<H: Handler> Connection<H> {
 
     /// Writes `response` as the answer to the request in progress.
     pub(super) fn answer(&mut self, response: Response, _now: Moment) {
-        let stopping = self.core.stopping();
+        let last = self.core.answers_are_last();
         let date = self.core.date_line();
         let Some(work) = self.work.as_deref_mut() else { return };
-        work.keep_alive = work.facts.keep_alive && !response.close && !stopping && work.can_drain();
+        work.keep_alive = work.facts.keep_alive && !response.close && !last && work.can_drain();
         work.status = response.status;
         work.framed = true;
         work.reply = Reply::Done;

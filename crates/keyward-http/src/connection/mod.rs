@@ -351,6 +351,18 @@ impl<H: Handler> Connection<H> {
         idle
     }
 
+    /// Is its next request one that the handler has not decided?
+    pub(crate) fn is_undecided(&self) -> bool {
+        matches!(self.phase, Phase::Head | Phase::Hold | Phase::Pause)
+    }
+
+    /// Ends the connection unless its request is decided.
+    pub(crate) fn cut_undecided(&mut self) {
+        if self.is_undecided() {
+            self.phase = Phase::Over;
+        }
+    }
+
     /// There is no room for this client: only an answer that says so is written.
     pub(crate) fn turn_away(&mut self, now: Moment) {
         self.refuse(Refused::Busy, now);

@@ -76,7 +76,7 @@ impl<H: Handler> Connection<H> {
 
     /// Closes the answer's head with our framing, and gets ready for its body.
     fn begin_answer(&mut self, framing: ResponseFraming) {
-        let stopping = self.core.stopping();
+        let last = self.core.answers_are_last();
         let date = self.core.date_line();
         let Some(work) = self.work.as_deref_mut() else { return };
         work.status = framing.status;
@@ -85,7 +85,7 @@ impl<H: Handler> Connection<H> {
         let unknown_length = framing.length.is_none();
         work.chunks = unknown_length && !bodiless && !work.facts.http10;
         work.framed = bodiless || !unknown_length || work.chunks;
-        work.keep_alive = work.facts.keep_alive && work.framed && work.request_complete && !stopping;
+        work.keep_alive = work.facts.keep_alive && work.framed && work.request_complete && !last;
         let out = work.to_client.writer();
         if !framing.dated {
             // RFC 9110, section 6.6.1: who forwards an answer without a date adds one.

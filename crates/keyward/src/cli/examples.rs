@@ -23,7 +23,8 @@ Exit codes:
 pub(super) const SERVE: &str = "\
 Examples:
   keyward serve --demo
-  keyward serve --data /var/lib/keyward --listen 0.0.0.0:8080 --admin 127.0.0.1:9080 --apply world.yaml";
+  keyward serve --data /var/lib/keyward --listen 0.0.0.0:8080 --admin 127.0.0.1:9080 --apply world.yaml
+  keyward serve --take-over --data /var/lib/keyward --listen 0.0.0.0:8080 --admin 127.0.0.1:9080";
 
 pub(super) const BACKUP: &str = "\
 Examples:

@@ -1,8 +1,9 @@
 //! `keyward serve`: runs a node until it is told to end.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -19,7 +20,8 @@ use crate::demo::Demo;
 use crate::log::Log;
 use crate::memory::{self, Memory};
 use crate::node::STREAM_GRACE;
-use crate::{AccessLogTo, Node, NodeError, NodeOptions, RedisOptions};
+use crate::take_over::{self, Gate, Heir};
+use crate::{AccessLogTo, Inherited, Node, NodeError, NodeOptions, RedisOptions};
 
 /// Run a node of a gateway.
 ///
@@ -109,6 +111,10 @@ pub(crate) struct Serve {
     /// How long calls per day are kept, in days.
     #[arg(long, value_name = "DAYS", default_value_t = UsageOptions::default().keep_days, value_parser = clap::value_parser!(u16).range(1..=3650))]
     usage_keep_days: u16,
+    /// Take over from the process that runs on this data folder, without a call failing: its sockets are used, whatever --listen and
+    /// --admin say. Where none runs, start as ever.
+    #[arg(long)]
+    take_over: bool,
     /// Start with a demo world (an echo service included) and print commands to try.
     #[arg(long)]
     demo: bool,
@@ -147,9 +153,13 @@ impl Serve {
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
         let mut signals = Signals::new()?;
         let drain = Duration::from_secs(self.drain_s);
-        let with_demo = self.demo;
-        let options = self.options()?;
+        let (with_demo, takes_over) = (self.demo, self.take_over);
+        let mut options = self.options()?;
+        let data = options.data.clone();
         let demo = if with_demo { Some(Demo::start().await?) } else { None };
+        if takes_over {
+            options.inherited = take_over_from(&data).await?;
+        }
         let node = tokio::select! {
             node = Node::start(options) => node.map_err(refused)?,
             () = signals.end() => return Ok(()),
@@ -158,9 +168,15 @@ impl Serve {
             demo.show(&node).await?;
         }
         tell_bootstrap(&node);
+        let gate =
+            Gate::open(&data).inspect_err(|error| tracing::warn!(%error, "no other process can take over"));
         ready(&node)?;
-        while signals.next().await == Told::Reopen {
-            node.reopen_access_log();
+        if let Some(heir) = until_told(&node, &mut signals, gate.ok()).await {
+            tracing::info!("another process takes over");
+            return tokio::select! {
+                () = node.hand_over(heir, drain) => Ok(()),
+                () = signals.end() => Err(Failure::new("ended at once, while another process took over")),
+            };
         }
         tracing::info!("ending: requests under way may end");
         tokio::select! {
@@ -225,6 +241,43 @@ impl Serve {
             admin_url,
             allow_egress: self.allow_egress.clone(),
         }))
+    }
+}
+
+/// Asks the process that runs on this data folder for its sockets, and waits until it has let go of the folder.
+async fn take_over_from(data: &Path) -> Result<Option<Arc<Inherited>>, Failure> {
+    let data = data.to_owned();
+    let asked = tokio::task::spawn_blocking(move || -> io::Result<_> {
+        let Some((predecessor, inherited)) = take_over::ask(&data)? else { return Ok(None) };
+        predecessor.wait()?;
+        Ok(Some(inherited))
+    });
+    asked.await.map_err(io::Error::other).and_then(|asked| asked).map_err(|error| {
+        Failure::new(format!(
+            "the running process cannot be taken over from: {error}; stop it, then start this one"
+        ))
+    })
+}
+
+/// Waits until the node is to end; for another process, if that is why.
+async fn until_told(node: &Node, signals: &mut Signals, gate: Option<Gate>) -> Option<Heir> {
+    loop {
+        let heir = async {
+            match &gate {
+                Some(gate) => gate.heir().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            told = signals.next() => match told {
+                Told::Reopen => node.reopen_access_log(),
+                Told::End => return None,
+            },
+            heir = heir => match heir.and_then(|heir| node.give_sockets(&heir).map(|()| heir)) {
+                Ok(heir) => return Some(heir),
+                Err(error) => tracing::error!(%error, "another process wanted to take over, and could not"),
+            },
+        }
     }
 }
 

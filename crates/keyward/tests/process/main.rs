@@ -19,6 +19,7 @@ mod memory;
 mod names;
 mod served;
 mod sync;
+mod take_over;
 mod tls;
 mod unread;
 mod writers;

@@ -186,6 +186,11 @@ impl Served {
         drop(self);
     }
 
+    /// Waits until it has ended by itself; its exit code.
+    pub(crate) fn ended(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
     /// Ends it in order; its exit code.
     pub(crate) fn stop(mut self) -> Option<i32> {
         self.end_with(Signal::TERM);
