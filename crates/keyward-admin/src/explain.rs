@@ -56,7 +56,7 @@ pub(crate) async fn who_can(State(admin): State<Admin>, asked: Asked) -> Result<
         .into_iter()
         .map(|caller| Permitted {
             noun: caller.id.kind().noun().to_owned(),
-            account: caller.account.to_string(),
+            account: caller.account.map(|name| name.to_string()),
             name: caller.name.to_string(),
             id: caller.id.to_string(),
             grant: caller.grant.to_string(),

@@ -27,6 +27,7 @@ mod once;
 mod open;
 mod open_id;
 mod operators;
+mod patience;
 mod refusal;
 mod request;
 mod review;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::middleware::{from_fn_with_state, map_request, map_response};
 use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use axum::{Extension, Router};
@@ -10,8 +10,8 @@ use keyward_api::Route;
 
 use crate::{
     Admin, accounts, apis, applications, audit, callers, consumers, contract, credentials, explain, gateways,
-    grants, groups, guard, health, nodes, once, open_id, operators, refusal, review, services, sessions,
-    usage, world,
+    grants, groups, guard, health, nodes, once, open_id, operators, patience, refusal, review, services,
+    sessions, usage, world,
 };
 
 /// Everything that the admin address answers.
@@ -39,6 +39,7 @@ pub fn router(admin: Admin) -> Router {
     router
         .fallback(refusal::no_route)
         .layer(from_fn_with_state(admin.clone(), guard::guard))
+        .layer(map_request(patience::patient))
         .with_state(admin)
 }
 

@@ -49,9 +49,10 @@ pub struct Permitted {
     /// `application` or `consumer`.
     #[schemars(with = "form::CallerNoun")]
     pub noun: String,
-    /// Its account.
-    #[schemars(with = "form::Name")]
-    pub account: String,
+    /// Its account; absent where it is one that one does not know of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<form::Name>")]
+    pub account: Option<String>,
     /// Its name.
     #[schemars(with = "form::Name")]
     pub name: String,

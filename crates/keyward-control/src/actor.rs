@@ -91,6 +91,14 @@ impl Actor {
         accounts.map_or(Seen::Everything, Seen::Only)
     }
 
+    /// May the actor know of this account?
+    pub(crate) fn sees(&self, account: AccountId) -> bool {
+        match self.seen() {
+            Seen::Everything => true,
+            Seen::Only(accounts) => accounts.contains(&account),
+        }
+    }
+
     /// Where this actor may do this. Less than what it sees where it has another role in another account.
     pub(crate) fn reach(&self, noun: &str, action: Action) -> Seen {
         let needed = permission(noun, action);

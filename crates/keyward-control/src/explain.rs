@@ -71,8 +71,8 @@ pub struct PermittedCaller {
     pub id: CallerId,
     /// Its name.
     pub name: Name,
-    /// Its account's name.
-    pub account: Name,
+    /// Its account's name; absent where it is one that the actor does not know of.
+    pub account: Option<Name>,
     /// The grant that it rests on.
     pub grant: GrantId,
 }
@@ -111,10 +111,11 @@ impl Control {
         let permitted =
             keyward_access::who_can(&snapshot, &question).into_iter().filter_map(|(entry, grant)| {
                 let account = snapshot.account(entry.account())?;
+                let seen = actor.sees(account.id);
                 Some(PermittedCaller {
                     id: entry.id(),
                     name: entry.name().clone(),
-                    account: account.name.clone(),
+                    account: seen.then(|| account.name.clone()),
                     grant,
                 })
             });

@@ -29,7 +29,10 @@ impl FromStr for KeySetUrl {
 
 /// Is this `https://HOST[:PORT][/PATH][?QUERY]`, or the same with `http`? The answer is the host; `what` names what it should be.
 pub(crate) fn check_web_address<'t>(text: &'t str, what: &str) -> Result<&'t str, ParseError> {
-    let wrong = |why: &str| ParseError::new(format!("`{}` is no {what}: {why}", text.escape_debug()));
+    let wrong = |why: &str| {
+        let shown = crate::service::without_userinfo(text);
+        ParseError::new(format!("`{}` is no {what}: {why}", shown.escape_debug()))
+    };
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     let rest = rest.ok_or_else(|| wrong("write it like https://HOST/PATH"))?;
     if text.len() > KeySetUrl::LENGTH_MAX || !rest.bytes().all(|byte| byte.is_ascii_graphic()) {

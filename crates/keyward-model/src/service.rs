@@ -50,6 +50,13 @@ pub struct EndpointSpec {
     pub weight: u32,
 }
 
+/// An address as it may be shown: what stands before an `@` can be a password.
+pub(crate) fn without_userinfo(text: &str) -> String {
+    let Some((before, after)) = text.rsplit_once('@') else { return text.to_owned() };
+    let scheme = before.split_once("://").map_or("", |(scheme, _)| scheme);
+    format!("{scheme}://…@{after}")
+}
+
 /// The URL of an endpoint: scheme `http`, host, port, and a path that is put before the request's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EndpointUrl(Box<str>);
@@ -65,8 +72,9 @@ impl std::str::FromStr for EndpointUrl {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let wrong =
-            |why: &str| ParseError::new(format!("`{}` is not an endpoint: {why}", text.escape_debug()));
+        let wrong = |why: &str| {
+            ParseError::new(format!("`{}` is not an endpoint: {why}", without_userinfo(text).escape_debug()))
+        };
         if text.starts_with("https://") {
             return Err(wrong("https is not supported by this version; use http://HOST:PORT"));
         }

@@ -87,6 +87,13 @@ pub enum BackupError {
         /// What is wrong with it.
         why: String,
     },
+    /// Somebody has connections to the database that should become another store.
+    #[error(
+        "{0} others are connected to this database, so it is not made another store, which would end the nodes that \
+         serve from it: restore the dump into a database of its own; if this is one, close what else is connected, or \
+         cut it off with --force"
+    )]
+    InUse(i64),
     /// A file or folder cannot be read or written.
     #[error("`{}` cannot be used: {why}", .path.display())]
     Io {
@@ -218,14 +225,23 @@ pub async fn restore(file: &Path, options: StoreOptions, now: Timestamp) -> Resu
 /// be empty, but for a master key: what a node keeps there would be of the old one.
 ///
 /// # Errors
-/// There is no store in the database, its audit does not hold, or the master key is another one.
-pub async fn restore_database(options: StoreOptions, now: Timestamp) -> Result<Restored, BackupError> {
+/// There is no store in the database, its audit does not hold, or the master key is another one. Others are connected to it,
+/// unless `in_use` says that this is known: nodes that serve from it are cut off.
+pub async fn restore_database(
+    options: StoreOptions,
+    in_use: bool,
+    now: Timestamp,
+) -> Result<Restored, BackupError> {
     let folder = options.data_dir.clone();
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(at(&folder))?;
     must_be_empty(&folder)?;
     let key_file = options.key_file();
     if !key_file.exists() {
         return Err(StoreError::MasterKeyMissing(key_file).into());
+    }
+    let others = others_connected(&options).await?;
+    if others > 0 && !in_use {
+        return Err(BackupError::InUse(others));
     }
     let store = Store::open(options).await?;
     let revision = store.reader().await?.reads().revision().await;
@@ -236,6 +252,22 @@ pub async fn restore_database(options: StoreOptions, now: Timestamp) -> Result<R
     };
     store.close().await;
     restored
+}
+
+/// How many are connected to the database besides this.
+async fn others_connected(options: &StoreOptions) -> Result<i64, BackupError> {
+    let place = Place::at(options.url.as_ref(), &options.data_dir)?;
+    if !place.is_shared() {
+        return Ok(0);
+    }
+    let mut connection = place.connect_alone().await?;
+    let count = sqlx::query_scalar(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \
+         AND backend_type = 'client backend'",
+    );
+    let others = count.fetch_one(&mut connection).await?;
+    connection.close().await?;
+    Ok(others)
 }
 
 async fn restore_as(

@@ -1,10 +1,10 @@
 //! The attack catalogue against operators: the first one, signing in, sessions, tokens, and handing out more than one has.
 
 use keyward_control::Actor;
-use keyward_model::Role;
-use keyward_testkit::client::Answer;
+use keyward_model::{Role, Timestamp};
+use keyward_testkit::client::{Answer, Connection};
 use keyward_testkit::gateway::Gateway;
-use keyward_testkit::operators::{json, password};
+use keyward_testkit::operators::{Operating, json, password};
 use keyward_testkit::request::Request;
 use serde_json::Value;
 
@@ -392,4 +392,161 @@ async fn admin_028_whoever_is_not_known_holds_nothing_up() {
     let first = gateway.admin_anonymous(&json("POST", "/v1/bootstrap", &body.to_string())).await;
     assert_eq!(first.status, 200, "{}", first.text());
     assert_eq!(held.len(), 64);
+}
+
+#[tokio::test]
+async fn a_role_in_one_account_opens_no_audit_review_or_operators_of_another() {
+    let gateway = Gateway::start(EMPTY).await;
+    let mixed = [(Some("default"), Role::Viewer), (Some("theirs"), Role::Owner)];
+    let mixed = gateway.operator("mixed", &mixed).await;
+    let other = gateway.operator("other", &[(Some("default"), Role::Developer)]).await;
+    let made = gateway.admin_as(&other, "POST", "/v1/applications", r#"{"name": "canary-app"}"#).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let theirs = r#"{"name": "their-app", "account": "theirs"}"#;
+    assert_eq!(gateway.admin_as(&mixed, "POST", "/v1/applications", theirs).await.status, 201);
+    for target in ["/v1/audit", "/v1/audit/export", "/v1/access-review"] {
+        let own = gateway.admin_as(&mixed, "GET", target, "").await;
+        assert_eq!(own.status, 200, "{target}: {}", own.text());
+        assert!(own.text().contains("their-app"), "{target}: {}", own.text());
+        assert!(!own.text().contains("canary-app"), "{target}: {}", own.text());
+        let named = gateway.admin_as(&mixed, "GET", &format!("{target}?account=default"), "").await;
+        assert_eq!((named.status, problem(&named).as_str()), (403, "role_lacking"), "{target}");
+    }
+    let operators = gateway.admin_as(&mixed, "GET", "/v1/operators", "").await;
+    assert!(!operators.text().contains("other"), "{}", operators.text());
+    for target in ["/v1/operators/other", "/v1/operators/other/tokens", "/v1/operators?account=default"] {
+        let shown = gateway.admin_as(&mixed, "GET", target, "").await;
+        assert_eq!(
+            (shown.status, problem(&shown).as_str()),
+            (403, "role_lacking"),
+            "{target}: {}",
+            shown.text()
+        );
+    }
+    let own = gateway.admin_as(&mixed, "GET", "/v1/operators/mixed/tokens", "").await;
+    assert_eq!(own.status, 200, "{}", own.text());
+}
+
+#[tokio::test]
+async fn figures_of_all_accounts_are_for_those_with_a_role_everywhere() {
+    let gateway = Gateway::start(EMPTY).await;
+    let here = gateway.operator("here", &[(Some("default"), Role::Owner)]).await;
+    let refused = gateway.admin_as(&here, "GET", "/metrics", "").await;
+    assert_eq!((refused.status, problem(&refused).as_str()), (403, "role_lacking"), "{}", refused.text());
+    let everywhere = gateway.operator("everywhere", &[(None, Role::Viewer)]).await;
+    assert_eq!(gateway.admin_as(&everywhere, "GET", "/metrics", "").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_token_makes_none_that_outlives_it() {
+    let gateway = Gateway::start(EMPTY).await;
+    let owner = gateway.operator("own", &[(None, Role::Owner)]).await;
+    let until = Timestamp::from_millis(gateway.now_ms() + 3_600_000).to_string();
+    let short = format!(r#"{{"name": "short", "valid_until": "{until}"}}"#);
+    let short = gateway.admin_as(&owner, "POST", "/v1/operators/own/tokens", &short).await;
+    let short = Operating { name: "own".into(), token: short.json()["value"].as_str().unwrap().into() };
+    let usual = gateway.admin_as(&short, "POST", "/v1/operators/own/tokens", r#"{"name": "a"}"#).await;
+    assert_eq!(
+        (usual.status, usual.json()["valid_until"].as_str()),
+        (201, Some(&*until)),
+        "{}",
+        usual.text()
+    );
+    let later = Timestamp::from_millis(gateway.now_ms() + 3_600_001).to_string();
+    let longer = format!(r#"{{"name": "b", "valid_until": "{later}"}}"#);
+    let longer = gateway.admin_as(&short, "POST", "/v1/operators/own/tokens", &longer).await;
+    assert_eq!((longer.status, problem(&longer).as_str()), (403, "more_than_held"), "{}", longer.text());
+}
+
+#[tokio::test]
+async fn a_password_that_was_changed_meanwhile_begins_no_session() {
+    let gateway = Gateway::start(EMPTY).await;
+    let owner = gateway.operator("own", &[(None, Role::Owner)]).await;
+    gateway.operator("pat", &[(Some("default"), Role::Viewer)]).await;
+    let mut old = password("pat");
+    let mut begun = 0;
+    for round in 0..12 {
+        let new = format!("another password {round}");
+        let change = serde_json::json!({"password": new}).to_string();
+        let (signed, changed) = tokio::join!(
+            sign_in(&gateway, "pat", &old),
+            gateway.admin_as(&owner, "PATCH", "/v1/operators/pat", &change)
+        );
+        assert_eq!(changed.status, 200, "{}", changed.text());
+        if signed.status == 200 {
+            begun += 1;
+            let (cookie, _) = session(&signed);
+            let asked = Request::get("localhost", "/v1/session").header("Cookie", &cookie);
+            let asked = gateway.admin_anonymous(&asked).await;
+            assert_eq!(asked.status, 401, "round {round}: a session of the old password: {}", asked.text());
+        }
+        old = new;
+        gateway.advance_ms(600_000);
+    }
+    assert!(begun <= 12);
+}
+
+#[tokio::test]
+async fn failures_of_some_keep_nobody_else_behind_the_same_address_out() {
+    let gateway = Gateway::start(EMPTY).await;
+    gateway.operator("own", &[(None, Role::Owner)]).await;
+    for number in 0..12 {
+        assert_eq!(sign_in(&gateway, &format!("nobody-{number}"), "wrong password!").await.status, 401);
+    }
+    assert_eq!(sign_in(&gateway, "own", &password("own")).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_own_password_is_not_found_out_by_trying() {
+    let gateway = Gateway::start(EMPTY).await;
+    gateway.operator("own", &[(None, Role::Owner)]).await;
+    let (cookie, csrf) = session(&sign_in(&gateway, "own", &password("own")).await);
+    let attempt = |old: &str| {
+        let body = serde_json::json!({"old_password": old, "password": "a new password of mine"});
+        json("POST", "/v1/session/password", &body.to_string())
+            .header("Cookie", &cookie)
+            .header("X-Keyward-Csrf", &csrf)
+            .header("Origin", "http://localhost")
+    };
+    let mut waits = 0;
+    for _ in 0..8 {
+        let answer = gateway.admin_anonymous(&attempt("wrong password!")).await;
+        match answer.status {
+            403 => assert_eq!(problem(&answer), "password_wrong", "{}", answer.text()),
+            429 => waits += 1,
+            other => panic!("{other}: {}", answer.text()),
+        }
+    }
+    assert!(waits > 0, "nothing slowed it down");
+    let right = gateway.admin_anonymous(&attempt(&password("own"))).await;
+    assert_eq!(right.status, 429, "not even the right one, for a moment: {}", right.text());
+    gateway.advance_ms(60_000);
+    let right = gateway.admin_anonymous(&attempt(&password("own"))).await;
+    assert_eq!(right.status, 200, "{}", right.text());
+}
+
+#[tokio::test]
+async fn half_a_request_is_not_waited_for_without_end() {
+    let gateway = Gateway::start(EMPTY).await;
+    let owner = gateway.operator("own", &[(None, Role::Owner)]).await;
+    let half_head = b"GET /v1/accounts HTTP/1.1\r\nHost: localhost\r\nAuthor".to_vec();
+    let half_body = format!(
+        "POST /v1/applications HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Type: \
+         application/json\r\nContent-Length: 100\r\n\r\n{{\"name\"",
+        owner.token
+    );
+    let mut closed = tokio::task::JoinSet::new();
+    for bytes in [half_head, half_body.into_bytes()] {
+        let mut connection = Connection::open(gateway.admin_address()).await.unwrap();
+        closed.spawn(async move {
+            connection.send(&bytes).await.unwrap();
+            connection.until_closed().await
+        });
+    }
+    while let Some(closed) = closed.join_next().await {
+        let told = String::from_utf8(closed.unwrap().unwrap()).unwrap();
+        assert!(told.is_empty() || told.starts_with("HTTP/1.1 4"), "{told}");
+    }
+    let made = gateway.node().control().applications().list(&Actor::LocalToken, Default::default()).await;
+    assert!(made.unwrap().items.is_empty());
 }

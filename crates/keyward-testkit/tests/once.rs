@@ -93,6 +93,48 @@ async fn of_the_same_request_many_times_at_once_one_is_done_and_all_get_its_answ
 }
 
 #[tokio::test]
+async fn an_answer_is_not_given_again_to_whoever_lost_the_right_to_it() {
+    let gateway = Gateway::start(EMPTY).await;
+    let owner = gateway.operator("own", &[(None, Role::Owner)]).await;
+    let both = [(Some("default"), Role::Developer), (Some("theirs"), Role::Viewer)];
+    let developer = gateway.operator("dev", &both).await;
+    let body = r#"{"name": "shop"}"#;
+    let made = keyed(&gateway, &developer, "/v1/applications", "key", body).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let secret = made.json()["minted"][0]["value"].as_str().unwrap().to_owned();
+    // A token that was narrowed is the same operator.
+    let narrow = r#"{"name": "narrow", "role": "viewer", "accounts": ["theirs"]}"#;
+    let narrow = gateway.admin_as(&developer, "POST", "/v1/operators/dev/tokens", narrow).await;
+    let narrow = Operating { name: "dev".into(), token: narrow.json()["value"].as_str().unwrap().into() };
+    let refused = keyed(&gateway, &narrow, "/v1/applications", "key", body).await;
+    assert_eq!((refused.status, refused.json()["code"].as_str()), (403, Some("role_lacking")));
+    assert!(!refused.text().contains(&secret));
+    // So is one whose roles became others.
+    let roles = r#"{"roles": [{"role": "viewer", "account": "default"}, {"role": "developer", "account": "theirs"}]}"#;
+    assert_eq!(gateway.admin_as(&owner, "PATCH", "/v1/operators/dev", roles).await.status, 200);
+    let refused = keyed(&gateway, &developer, "/v1/applications", "key", body).await;
+    assert_eq!((refused.status, refused.json()["code"].as_str()), (409, Some("idempotency_key_done")));
+    assert!(!refused.text().contains(&secret), "{}", refused.text());
+    assert_eq!(applications(&gateway).await, 1);
+}
+
+#[tokio::test]
+async fn nothing_is_read_of_a_body_for_whoever_may_not_do_it_anyway() {
+    let gateway = Gateway::start(EMPTY).await;
+    let viewer = gateway.operator("view", &[(None, Role::Viewer)]).await;
+    let head = format!(
+        "POST /v1/apply HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nIdempotency-Key: k\r\n\
+         Content-Type: application/yaml\r\nContent-Length: 300000000\r\n\r\n",
+        viewer.token
+    );
+    // The answer comes although nothing of the body was sent.
+    let mut connection = keyward_testkit::client::Connection::open(gateway.admin_address()).await.unwrap();
+    connection.send(head.as_bytes()).await.unwrap();
+    let answer = connection.answer(false).await.unwrap();
+    assert_eq!((answer.status, answer.json()["code"].as_str()), (403, Some("role_lacking")));
+}
+
+#[tokio::test]
 async fn kept_answers_are_sealed() {
     let gateway = Gateway::start(EMPTY).await;
     let owner = gateway.operator("own", &[(None, Role::Owner)]).await;

@@ -37,8 +37,11 @@ fn some_world(dice: &mut Dice, now: i64) -> String {
     };
     let test = if dice.yes() { "TEST: {service: up, path_prefix: /test}" } else { "" };
     let mut text = format!(
-        "services: [{{name: up, enabled: {}, endpoints: [\"http://127.0.0.1:9000\"]}}]\n\
-         apis: [{{name: orders, hosts: [a.example.com], base_path: /, admits: [{admits}], enabled: {}, \
+        "accounts: [{{name: acme}}]\n\
+         services: [{{name: up, enabled: {}, endpoints: [\"http://127.0.0.1:9000\"]}}, {{account: acme, name: up, \
+         endpoints: [\"http://127.0.0.1:9001\"]}}]\n\
+         apis: [{{account: acme, name: orders, hosts: [acme.example.com], base_path: /, admits: [api_key], stages: \
+         {{RELEASE: {{service: up}}}}}}, {{name: orders, hosts: [a.example.com], base_path: /, admits: [{admits}], enabled: {}, \
          operations: [{{method: GET, path: /}}, {{method: POST, path: /}}], stages: {{RELEASE: {{service: up}}, {test}}}}}]\n",
         dice.yes(),
         dice.yes(),
@@ -56,7 +59,7 @@ fn some_world(dice: &mut Dice, now: i64) -> String {
     }
     let (is_on, key_on) = (dice.yes(), dice.yes());
     text.push_str(&format!(
-        "consumers: [{{name: c1, enabled: {is_on}, api_key: {{sources: [bearer], keys: [{{value: canary-api-key-0001, \
+        "consumers: [{{account: acme, name: c2, api_key: {{sources: [bearer], keys: [canary-api-key-0002]}}}}, {{name: c1, enabled: {is_on}, api_key: {{sources: [bearer], keys: [{{value: canary-api-key-0001, \
          enabled: {key_on}}}]}}}}]\n",
     ));
     let members: Vec<String> = dice
@@ -75,6 +78,9 @@ fn some_world(dice: &mut Dice, now: i64) -> String {
         text.push_str(&format!(
             "  - {{to: {{group: g}}, api: orders, stages: [TEST], valid_until: {until}}}\n"
         ));
+    }
+    if dice.yes() {
+        text.push_str("  - {account: acme, to: {consumer: c2}, api: orders}\n");
     }
     for name in dice.some(&applications) {
         text.push_str(&format!("  - {{to: {{application: {name}}}, api: orders, stages: [RELEASE]}}\n"));
@@ -97,9 +103,9 @@ fn questions(api: ApiId, at: Timestamp) -> Vec<Ask> {
 }
 
 /// Who may, and what is said of the consumer `c1`.
-async fn answers(node: &Node, api: ApiId, caller: CallerId, at: Timestamp) -> Vec<(WhoCan, String)> {
+async fn answers(node: &Node, apis: [ApiId; 2], caller: CallerId, at: Timestamp) -> Vec<(WhoCan, String)> {
     let mut answers = Vec::new();
-    for ask in questions(api, at) {
+    for ask in apis.into_iter().flat_map(|api| questions(api, at)) {
         let who = node.control.who_can(&OPERATOR, ask.clone()).await.unwrap();
         let of = AskedCaller::Caller(CallerKind::Consumer, ObjectRef::Id(caller));
         let explained = node.control.explain(&OPERATOR, ask, of).await.unwrap();
@@ -114,7 +120,9 @@ async fn who_could_call_at_a_past_moment_is_what_was_said_then() {
     for seed in 1..=3 {
         let mut dice = Dice(seed);
         let node = Node::with(&some_world(&mut dice, START)).await;
-        let api = node.control.apis().get(&OPERATOR, named("orders")).await.unwrap().id;
+        let elsewhere = ObjectRef::Named(Qualified { account: name("acme"), name: name("orders") });
+        let elsewhere = node.control.apis().get(&OPERATOR, elsewhere).await.unwrap().id;
+        let api = [node.control.apis().get(&OPERATOR, named("orders")).await.unwrap().id, elsewhere];
         let caller = node.control.consumers().get(&OPERATOR, named("c1")).await.unwrap().id;
         let mut history = Vec::new();
         for step in 0..12 {

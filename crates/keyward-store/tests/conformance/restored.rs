@@ -22,13 +22,15 @@ async fn a_database_that_was_put_back_becomes_another_store_and_old_nodes_do_not
     other.open().await.close().await;
     let root = tempfile::tempdir().unwrap();
     let wrong = options(&root.path().join("wrong"), &other.path().join("master.key"));
-    let error = restore_database(wrong, at(5_000)).await.unwrap_err();
+    let error = restore_database(wrong, true, at(5_000)).await.unwrap_err();
     assert!(matches!(error, BackupError::Store(StoreError::MasterKeyWrong(_))), "{error}");
-    let error = restore_database(place.options(), at(5_000)).await.unwrap_err();
+    let error = restore_database(place.options(), false, at(5_000)).await.unwrap_err();
     assert!(matches!(error, BackupError::NotEmpty { .. }), "{error}");
 
     let fresh = options(&root.path().join("fresh"), &key);
-    let restored = restore_database(fresh.clone(), at(5_000)).await.unwrap();
+    let error = restore_database(fresh.clone(), false, at(5_000)).await.unwrap_err();
+    assert!(matches!(error, BackupError::InUse(1..)), "a store that is open is not cut off unasked: {error}");
+    let restored = restore_database(fresh.clone(), true, at(5_000)).await.unwrap();
     assert_eq!((restored.from, restored.from_revision), (store.id(), mark.revision));
     assert_eq!((restored.revision, restored.audit.entries), (1_000_000_000, 2));
     // Whoever has the old one open writes nothing into the new one.
@@ -57,7 +59,7 @@ async fn an_empty_database_is_no_backup() {
         url: Some(Plaintext::new(&*database.url())),
         master_key_file: Some(key.path().join("master.key")),
     };
-    let error = restore_database(options, at(1)).await.unwrap_err().to_string();
+    let error = restore_database(options, false, at(1)).await.unwrap_err().to_string();
     assert!(error.contains("no store in this database"), "{error}");
 }
 

@@ -51,6 +51,9 @@ pub(crate) struct Restore {
     /// Instead of a file: the PostgreSQL database that a dump was just restored into, which thereby becomes another store.
     #[arg(long, value_name = "URL", value_parser = secret)]
     store: Option<Plaintext>,
+    /// Make it another store although others are connected to the database. Nodes that serve from it are cut off.
+    #[arg(long, requires = "store")]
+    force: bool,
     /// How to print.
     #[arg(long, short, value_enum, default_value_t, value_name = "FORM")]
     output: Format,
@@ -95,7 +98,7 @@ impl Restore {
         let now = SystemClock.now();
         let restored = match &self.file {
             Some(file) => restore(file, options, now).await,
-            None => restore_database(options, now).await,
+            None => restore_database(options, self.force, now).await,
         };
         let restored = restored.map_err(failure)?;
         let value = json!({
@@ -133,6 +136,7 @@ fn failure(error: BackupError) -> Failure {
         BackupError::NoStore(_)
         | BackupError::Exists(_)
         | BackupError::NotEmpty { .. }
+        | BackupError::InUse(_)
         | BackupError::Unusable { .. } => Failure::usage(error),
         other => Failure::new(other),
     }

@@ -110,7 +110,7 @@ impl WhoCan {
         show(self.remote.output, &who, |who| {
             let rows = who.items.iter().map(|caller| {
                 let Permitted { noun, account, name, id, grant } = caller.clone();
-                [noun, account, name, id, grant]
+                [noun, output::or_dash(account.as_deref()), name, id, grant]
             });
             let table = output::table(["noun", "account", "name", "id", "grant"], rows);
             let anyone = "everybody who presents no credential may call, too: the API admits `anyone`";
