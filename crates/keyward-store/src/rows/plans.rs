@@ -84,14 +84,20 @@ impl Place {
         }
     }
 
-    /// The first step of each list that `ask` asks for in which callers are looked for.
-    async fn first_steps(&self, ask: impl AsyncFn(&mut Reader<'_>)) -> Vec<String> {
+    /// The steps in which the lists that `ask` asks for look for callers.
+    async fn steps_on_callers(&self, ask: impl AsyncFn(&mut Reader<'_>)) -> Vec<String> {
         let mut reader = self.store.reader().await.unwrap();
         ask(&mut reader).await;
         drop(reader);
-        let sought =
-            |steps: Vec<Step>| steps.into_iter().map(|step| step.what).find(|what| what.contains("callers"));
-        self.plans().await.into_iter().filter_map(|(_, steps)| sought(steps)).collect()
+        // Where a list has sides, what their pages name is looked up by id at last.
+        let sought = |sql: &str, step: &Step| {
+            step.what.contains("callers") && !(sql.contains(" AS part ") && step.within == 0)
+        };
+        let mut found = Vec::new();
+        for (sql, steps) in self.plans().await {
+            found.extend(steps.into_iter().filter(|step| sought(&sql, step)).map(|step| step.what));
+        }
+        found
     }
 }
 
@@ -173,16 +179,22 @@ async fn what_is_looked_for_by_its_key_or_among_few_is_not_looked_for_among_all(
             let keyed = async |reader: &mut Reader<'_>| {
                 reader.reads().list_callers(&filter, &page).await.unwrap();
             };
-            let [step] = &place.first_steps(keyed).await[..] else { panic!("one list") };
-            assert!(step.contains("id=?"), "{page:?} {within:?}: {step}");
+            let steps = place.steps_on_callers(keyed).await;
+            assert!(
+                !steps.is_empty() && steps.iter().all(|step| step.contains("id=?")),
+                "{page:?} {within:?}: {steps:?}"
+            );
             let filter = CallerFilter { app_key: None, enabled: Some(false), ..filter.clone() };
             let disabled = async |reader: &mut Reader<'_>| {
                 reader.reads().list_callers(&filter, &page).await.unwrap();
             };
-            let [step] = &place.first_steps(disabled).await[..] else { panic!("one list") };
-            if !step.contains("callers_disabled") {
-                place.wrong.borrow_mut().push(format!("{page:?} {within:?}: {step}"));
-            }
+            let steps = place.steps_on_callers(disabled).await;
+            // In one account by name, its callers are gone through in that order: SQLite thinks that this is less.
+            let by_account_and_name = page.order.by_name && within != Within::All;
+            assert!(
+                by_account_and_name || steps.iter().all(|step| step.contains("callers_disabled")),
+                "{page:?} {within:?}: {steps:?}"
+            );
         }
     }
 }

@@ -148,7 +148,6 @@ CREATE INDEX callers_by_kind_name ON callers (kind, name, id);
 CREATE INDEX callers_disabled ON callers (kind, id) WHERE enabled = 0;
 CREATE INDEX callers_disabled_by_name ON callers (kind, name, id) WHERE enabled = 0;
 CREATE INDEX callers_disabled_by_account ON callers (account, kind, enabled, id) WHERE enabled = 0;
-CREATE INDEX callers_disabled_by_account_name ON callers (account, kind, enabled, name, id) WHERE enabled = 0;
 CREATE INDEX callers_by_account_alone ON callers (account, id);
 CREATE INDEX services_by_account ON services (account, id);
 CREATE INDEX apis_by_account ON apis (account, id);
