@@ -36,7 +36,7 @@ pub(crate) fn name(number: usize) -> String {
 
 /// Which applications' ids are kept.
 fn is_kept(number: usize, applications: usize) -> bool {
-    number % (applications / 100).max(1) == 0
+    number.is_multiple_of((applications / 100).max(1))
 }
 
 /// Fills the store, which no node has now.
