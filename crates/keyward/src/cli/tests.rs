@@ -174,8 +174,8 @@ fn every_command_in_the_manual_is_understood() {
         for command in in_blocks.chain(in_text) {
             let words: Vec<String> = words(command).into_iter().filter(|word| !word.is_empty()).collect();
             let upper = |word: &String| word.bytes().all(|byte| byte.is_ascii_uppercase());
-            let is_pattern =
-                words.iter().any(|word| word.contains(['[', '<', '…'])) || words.get(1).is_some_and(upper);
+            let is_pattern = words.iter().any(|word| word.contains(['[', '<', '…', '$']))
+                || words.get(1).is_some_and(upper);
             let error = Cli::try_parse_from(&words).err().filter(|_| !is_pattern);
             // In running text a command may be named without all that it needs.
             let kind = error.as_ref().map(clap::Error::kind);
