@@ -40,6 +40,7 @@ impl<H: Handler> Connection<H> {
     pub(super) fn pause(&mut self, word: Word, body: Seen) {
         let Some(work) = self.work.as_deref_mut() else { return };
         work.pause = Some(Pause { word, body });
+        self.waits.upstream_anew();
         self.phase = Phase::Pause;
     }
 

@@ -88,6 +88,12 @@ impl Waits {
     pub(super) fn restart(&mut self) {
         self.from_client = FromClient::Nothing;
         self.body_waited = Duration::ZERO;
+        self.upstream_anew();
+    }
+
+    /// What is awaited from upstream next is awaited anew, though it be the same: one answer after another, one word after another.
+    pub(super) fn upstream_anew(&mut self) {
+        self.from_upstream = FromUpstream::Nothing;
     }
 
     fn update_read(
@@ -246,6 +252,21 @@ mod tests {
         assert_eq!(waits.first(), at(1001), "back-pressure is not the client's fault");
         waits.update_read(FromClient::Body, 1_000_000, true, true, &limits, at(1000));
         assert_eq!(waits.first(), at(1010), "credit does not stretch one pause");
+    }
+
+    #[test]
+    fn what_is_awaited_again_is_awaited_anew() {
+        let at = |seconds| Moment::from_start(Duration::from_secs(seconds));
+        let mut waits = Waits::default();
+        let five = Duration::from_secs(5);
+        waits.update_upstream(FromUpstream::Word, five, false, at(0));
+        waits.update_upstream(FromUpstream::Word, five, true, at(3));
+        assert_eq!(waits.first(), at(5), "what others send is no word");
+        // It is late; the next request of the same connection waits for word at once.
+        waits.upstream_by = Moment::NEVER;
+        waits.restart();
+        waits.update_upstream(FromUpstream::Word, five, false, at(5));
+        assert_eq!(waits.first(), at(10));
     }
 
     #[test]
