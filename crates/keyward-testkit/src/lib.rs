@@ -14,6 +14,7 @@ pub mod key_server;
 pub mod operate;
 pub mod operators;
 pub mod oracle;
+mod port;
 pub mod postgres;
 pub mod proxy;
 pub mod pure;

@@ -4,7 +4,6 @@
 
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -13,6 +12,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::port::free_port;
 
 /// Who runs the server where the tests run as root, which it refuses: `nobody`.
 const NOBODY: u32 = 65_534;
@@ -241,11 +242,6 @@ impl Database<'_> {
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("an address").port()
 }
 
 /// A program of PostgreSQL, of the newest version there is, run by somebody whom the server accepts.
