@@ -9,8 +9,8 @@ use crate::StoreError;
 /// Holds the data folder for this process, until it is dropped or the process ends, however it ends.
 #[derive(Debug)]
 pub(crate) struct FolderLock {
-    /// Locked as long as it is open.
-    _file: File,
+    /// Locked as long as it is open, here or in a process that was forked off meanwhile.
+    file: File,
 }
 
 impl FolderLock {
@@ -39,7 +39,16 @@ impl FolderLock {
         file.set_len(0).map_err(failed)?;
         file.seek(SeekFrom::Start(0)).map_err(failed)?;
         writeln!(file, "{}", std::process::id()).map_err(failed)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // A process that is being forked off holds the file as well, until it becomes another program. Closing would leave it locked.
+        if let Err(error) = self.file.unlock() {
+            tracing::debug!(%error, "the data folder's lock goes with its file");
+        }
     }
 }
 
