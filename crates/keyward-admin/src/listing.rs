@@ -1,7 +1,7 @@
 //! The query parameters of lists.
 
 use keyward_control::{ListFilter, ObjectRef, Order};
-use keyward_model::{ApiKind, GatewayId};
+use keyward_model::GatewayId;
 
 use crate::refusal::Refusal;
 use crate::request::Asked;
@@ -14,7 +14,7 @@ pub(crate) fn filter(asked: &Asked) -> Result<ListFilter, Refusal> {
         name_contains: asked.get("name").map(ToOwned::to_owned),
         tag: tag.map(|(name, value)| (name.to_owned(), value.to_owned())),
         app_key: asked.parsed("app_key")?,
-        api_kind: asked.get("kind").map(|_| ApiKind::Rest),
+        api_kind: asked.parsed("kind")?,
         gateway: asked.get("gateway").map(|text| gateway(asked, text)).transpose()?,
         enabled: asked.get("state").map(|state| state == "enabled"),
         order: order(asked),

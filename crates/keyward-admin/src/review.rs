@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use keyward_api::ReviewItem;
-use keyward_control::{Finding, Found, ReviewQuery};
+use keyward_control::{Found, ReviewQuery};
 
 use crate::Admin;
 use crate::answer::page;
@@ -14,9 +14,8 @@ use crate::request::Asked;
 /// Lists what somebody should look at.
 pub(crate) async fn list(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
     let days = |name| asked.get(name).and_then(|text| text.parse().ok());
-    let finding = asked.get("finding");
     let query = ReviewQuery {
-        finding: Finding::ALL.into_iter().find(|one| finding == Some(one.as_str())),
+        finding: asked.parsed("finding")?,
         account: asked.parsed("account")?,
         unused_days: days("unused_days"),
         ending_days: days("ending_days"),

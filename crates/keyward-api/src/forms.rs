@@ -5,7 +5,9 @@
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
-use keyward_model::{CredentialKind, HmacAlgorithm, SignatureScheme, Stage as ModelStage};
+use keyward_model::{
+    CredentialKind, Finding as ModelFinding, HmacAlgorithm, SignatureScheme, Stage as ModelStage,
+};
 use schemars::generate::SchemaGenerator;
 use schemars::{JsonSchema, Schema, json_schema};
 
@@ -101,8 +103,7 @@ forms! {
     /// Where now lies in a grant's validity, or that it was revoked.
     GrantState = {"type": "string", "enum": ["not_yet", "in_effect", "expired", "revoked"]};
     /// What a review finds.
-    Finding = {"type": "string", "enum": ["grant_unused", "grant_ending", "credential_never_used", "credential_ending",
-        "weak_secret", "caller_without_grant", "api_without_grant"]};
+    Finding = {"type": "string", "enum": ModelFinding::WORDS};
     /// What a review finds it about.
     ReviewNoun = {"type": "string", "enum": ["grant", "credential", "application", "consumer", "api"]};
     /// What a caller is.

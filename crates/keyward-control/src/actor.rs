@@ -7,6 +7,8 @@ use keyward_model::{
     AccountId, Action, Name, OperatorId, OperatorTokenId, Permission, Role, RoleIn, permission,
 };
 
+use keyward_store::Within;
+
 use crate::{ControlError, ErrorKind};
 
 /// Who does something in the admin plane. Goes into every audit entry.
@@ -39,6 +41,24 @@ pub struct Acting {
 pub(crate) enum Seen {
     Everything,
     Only(Vec<AccountId>),
+}
+
+impl Seen {
+    pub(crate) fn has(&self, account: AccountId) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Only(accounts) => accounts.contains(&account),
+        }
+    }
+}
+
+impl From<Seen> for Within {
+    fn from(seen: Seen) -> Self {
+        match seen {
+            Seen::Everything => Self::All,
+            Seen::Only(accounts) => Self::Accounts(accounts),
+        }
+    }
 }
 
 impl Actor {
@@ -93,10 +113,7 @@ impl Actor {
 
     /// May the actor know of this account?
     pub(crate) fn sees(&self, account: AccountId) -> bool {
-        match self.seen() {
-            Seen::Everything => true,
-            Seen::Only(accounts) => accounts.contains(&account),
-        }
+        self.seen().has(account)
     }
 
     /// Where this actor may do this. Less than what it sees where it has another role in another account.

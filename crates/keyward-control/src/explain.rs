@@ -85,9 +85,7 @@ impl Control {
     /// Something that is named does not exist.
     pub async fn explain(&self, actor: &Actor, ask: Ask, of: AskedCaller) -> Result<Explained, ControlError> {
         let (caller, credential) = self.asked_caller(actor, of).await?;
-        let past = self.past(&ask);
-        let question = self.question(actor, ask, caller, credential).await?;
-        let snapshot = self.snapshot_for(actor, &question, past).await?;
+        let (question, snapshot) = self.question(actor, ask, caller, credential).await?;
         let Explanation { decision, grant, near_misses } = keyward_access::explain(&snapshot, &question);
         Ok(Explained {
             revision: snapshot.revision(),
@@ -105,9 +103,7 @@ impl Control {
     /// # Errors
     /// Something that is named does not exist.
     pub async fn who_can(&self, actor: &Actor, ask: Ask) -> Result<WhoCan, ControlError> {
-        let past = self.past(&ask);
-        let question = self.question(actor, ask, None, None).await?;
-        let snapshot = self.snapshot_for(actor, &question, past).await?;
+        let (question, snapshot) = self.question(actor, ask, None, None).await?;
         let permitted =
             keyward_access::who_can(&snapshot, &question).into_iter().filter_map(|(entry, grant)| {
                 let account = snapshot.account(entry.account())?;
@@ -122,11 +118,6 @@ impl Control {
         let callers = permitted.collect();
         let anyone = keyward_access::explain(&snapshot, &question).decision == Ok(Basis::Anyone);
         Ok(WhoCan { revision: snapshot.revision(), anyone, callers })
-    }
-
-    /// The moment that is asked about, if it has passed.
-    fn past(&self, ask: &Ask) -> Option<Timestamp> {
-        ask.at.filter(|at| *at < self.now())
     }
 
     /// What the question is judged by.
@@ -164,14 +155,15 @@ impl Control {
         })
     }
 
+    /// The question, and what it is judged by.
     async fn question(
         &self,
         actor: &Actor,
         ask: Ask,
         caller: Option<CallerId>,
         credential: Option<CredentialId>,
-    ) -> Result<Question, ControlError> {
-        let past = self.past(&ask);
+    ) -> Result<(Question, Arc<Snapshot>), ControlError> {
+        let past = ask.at.filter(|at| *at < self.now());
         let api = match (self.apis().get(actor, ask.api.clone()).await, ask.api_else) {
             (Err(error), elsewhere) if error.kind() == ErrorKind::NotFound => {
                 match (self.api_that_was(actor, &ask.api, past).await?, elsewhere) {
@@ -184,7 +176,7 @@ impl Control {
             (found, _) => found?.id,
         };
         let gateway = self.gateways().get(actor, ask.gateway).await?;
-        Ok(Question {
+        let question = Question {
             gateway: gateway.id,
             api,
             stage: ask.stage,
@@ -193,7 +185,9 @@ impl Control {
             credential,
             at: ask.at.unwrap_or_else(|| self.now()),
             staleness_ms: staleness_ms(self.freshness().confirmed_at(), self.now()),
-        })
+        };
+        let snapshot = self.snapshot_for(actor, &question, past).await?;
+        Ok((question, snapshot))
     }
 
     /// An API that is no more, by the id it had.

@@ -35,10 +35,7 @@ impl<'r> Gather<'r> {
 
     /// May the actor know of this account's objects? What belongs to no account is there for all.
     pub(crate) fn sees(&self, account: Option<AccountId>) -> bool {
-        match (&self.seen, account) {
-            (Seen::Everything, _) | (_, None) => true,
-            (Seen::Only(accounts), Some(account)) => accounts.contains(&account),
-        }
+        account.is_none_or(|account| self.seen.has(account))
     }
 
     /// A grant as it would stand in a world file. A caller of an account that is not the actor's is named by id only.
@@ -67,10 +64,7 @@ impl<'r> Gather<'r> {
 
     /// The accounts whose objects a list without an account has.
     pub(crate) fn seen_accounts(&self) -> Within {
-        match &self.seen {
-            Seen::Everything => Within::All,
-            Seen::Only(accounts) => Within::Accounts(accounts.clone()),
-        }
+        self.seen.clone().into()
     }
 
     /// Says how a fetched key set is.

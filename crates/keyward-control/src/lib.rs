@@ -80,7 +80,7 @@ pub use open_id::{BegunSignIn, OpenId, OpenIdOptions, Returned};
 pub use operators::{MintedToken, OperatorTokenView, OperatorView, Operators};
 pub use page::{ListFilter, Order, Page};
 pub use reference::ObjectRef;
-pub use review::{Finding, Found, Review, ReviewQuery};
+pub use review::{Found, Review, ReviewQuery};
 pub use rotation::Rotation;
 pub use services::{ServiceView, Services};
 pub use sessions::{Known, NewSession, Sessions};

@@ -10,7 +10,6 @@ use keyward_model::{
 };
 use keyward_store::{After, CallerFilter, ListPage, ObjectsOf, Order, RecordId, Stored, Within};
 
-use crate::actor::Seen;
 use crate::gather::Gather;
 use crate::job::Job;
 use crate::plan::Plan;
@@ -313,10 +312,7 @@ pub(crate) async fn within_reach(
     noun: &str,
 ) -> Result<Within, ControlError> {
     let Some(name) = account else {
-        return Ok(match actor.reach(noun, Action::List) {
-            Seen::Everything => Within::All,
-            Seen::Only(accounts) => Within::Accounts(accounts),
-        });
+        return Ok(actor.reach(noun, Action::List).into());
     };
     let account = gather.account_named(name).await?;
     let account = account.ok_or_else(|| ControlError::not_found("account", format!("`{name}`")))?;

@@ -8,7 +8,6 @@ use keyward_model::{
 };
 use keyward_store::{After, Record, Stored};
 
-use crate::actor::Seen;
 use crate::gather::Gather;
 use crate::job::Job;
 use crate::minter::hint;
@@ -596,22 +595,13 @@ fn end(wanted: Option<Timestamp>, own: Option<Timestamp>, now: Timestamp) -> Res
     Ok(until)
 }
 
-/// Whoever is not this operator needs a role that may look at operators, everywhere or where this one has a role.
+/// Whoever is not this operator needs a role that may look at operators, in one of the accounts where this one has a role.
 fn may_look_at(actor: &Actor, operator: &Operator) -> Result<(), ControlError> {
-    actor
-        .may("operator", Action::Show)
-        .or_else(|error| if is_self(actor, operator.id) { Ok(()) } else { Err(error) })?;
-    let together = match actor.reach("operator", Action::Show) {
-        Seen::Everything => true,
-        Seen::Only(accounts) => {
-            operator.roles.iter().any(|role| role.account.is_none_or(|account| accounts.contains(&account)))
-        }
-    };
-    if together || is_self(actor, operator.id) {
+    if is_self(actor, operator.id) {
         return Ok(());
     }
-    let account = operator.roles.iter().find_map(|role| role.account);
-    actor.may_in(account, "operator", Action::Show)
+    let in_each = operator.roles.iter().map(|role| actor.may_in(role.account, "operator", Action::Show));
+    in_each.reduce(Result::or).unwrap_or_else(|| actor.may("operator", Action::Show))
 }
 
 /// The operator that is meant, if the actor may know of it: it is itself, or has a role where the actor has one.

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use keyward_access::{Snapshot, SnapshotUpdate};
 use keyward_model::{
-    Account, AccountId, Admits, Api, ApiId, ApiKind, ApiSettings, AppCodePlaces, AppKey, Caller, CallerId,
-    Credential, CredentialDigest, CredentialId, Grant, Grantee, Group, GroupId, IdentityClaim, JwkSet,
-    JwtBinding, JwtSettings, Operation, Origin, Plaintext, Proof, Revision, Service, ServiceId, ServiceKind,
-    ServiceSpec, ServiceTimeouts, SignaturePolicy, StageBinding, StageSet, Timestamp, Validity,
+    Account, AccountId, Admits, Api, ApiId, ApiSettings, AppCodePlaces, AppKey, Caller, CallerId, Credential,
+    CredentialDigest, CredentialId, Grant, Grantee, Group, GroupId, IdentityClaim, JwkSet, JwtBinding,
+    JwtSettings, Operation, Origin, Plaintext, Proof, Revision, Service, ServiceId, ServiceKind, ServiceSpec,
+    ServiceTimeouts, SignaturePolicy, StageBinding, StageSet, Timestamp, Validity,
 };
 use keyward_store::{AuditFilter, AuditRow, Record, RecordId, StoreError};
 use serde_json::Value;
@@ -160,11 +160,11 @@ impl<'g, 'r> Past<'g, 'r> {
         for one in proofs.iter().filter_map(|(id, was)| credential(id, was)) {
             of.entry(one.caller).or_default().push(one);
         }
-        let callers = was.iter().filter_map(|(id, was)| caller(id, was));
-        Ok(callers
-            .map(|caller| (of.remove(&caller.id).unwrap_or_default(), caller))
-            .map(|(c, a)| (a, c))
-            .collect())
+        let with_credentials = |caller: Caller| {
+            let credentials = of.remove(&caller.id).unwrap_or_default();
+            (caller, credentials)
+        };
+        Ok(was.iter().filter_map(|(id, was)| caller(id, was)).map(with_credentials).collect())
     }
 
     async fn api(&mut self, id: ApiId) -> Result<Option<Api>, StoreError> {
@@ -348,7 +348,7 @@ fn api(id: &RecordId, was: &Was) -> Option<Api> {
         gateways: list(value, "gateways", |text| text.parse().ok())?,
         stages: stages.collect(),
         settings: ApiSettings {
-            kind: ApiKind::Rest,
+            kind: parsed(value, "kind")?,
             description: String::new(),
             enabled: flag(value, "enabled"),
             hosts: list(value, "hosts", |text| text.parse().ok())?,

@@ -4,65 +4,14 @@ use std::fmt;
 use std::str::FromStr;
 
 use keyward_model::{
-    AccountId, ApiId, CallerId, CredentialId, CredentialKind, Grant, GrantId, Grantee, GroupId, Name,
-    Timestamp,
+    AccountId, Action, Api, ApiId, Caller, CallerId, CredentialId, CredentialKind, Finding, Grant, GrantId,
+    Grantee, GroupId, Name, Timestamp,
 };
 use keyward_store::{CredentialRow, ListPage, ReviewOf, Stored};
 
 use crate::gather::Gather;
 use crate::object::{list_limit, within_reach};
 use crate::{Actor, Control, ControlError, Page, Problem};
-
-/// What a review finds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Finding {
-    /// A grant has been in effect for long, and permitted nothing in that time.
-    GrantUnused,
-    /// A grant ends soon.
-    GrantEnding,
-    /// A credential has been there for long, and was never used.
-    CredentialNeverUsed,
-    /// A credential ends soon.
-    CredentialEnding,
-    /// A credential's value was given, and could be guessed.
-    WeakSecret,
-    /// A caller may call nothing.
-    CallerWithoutGrant,
-    /// An API admits callers, and nobody is authorized.
-    ApiWithoutGrant,
-}
-
-impl Finding {
-    /// Every finding, in the order of a review.
-    pub const ALL: [Self; 7] = [
-        Self::GrantUnused,
-        Self::GrantEnding,
-        Self::CredentialNeverUsed,
-        Self::CredentialEnding,
-        Self::WeakSecret,
-        Self::CallerWithoutGrant,
-        Self::ApiWithoutGrant,
-    ];
-
-    /// `grant_unused`, …
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::GrantUnused => "grant_unused",
-            Self::GrantEnding => "grant_ending",
-            Self::CredentialNeverUsed => "credential_never_used",
-            Self::CredentialEnding => "credential_ending",
-            Self::WeakSecret => "weak_secret",
-            Self::CallerWithoutGrant => "caller_without_grant",
-            Self::ApiWithoutGrant => "api_without_grant",
-        }
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// What a review is asked for, and which page of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -133,14 +82,14 @@ impl Review<'_> {
     /// # Errors
     /// The account does not exist, `after` is not what a page said, or too many days are asked for.
     pub async fn list(&self, actor: &Actor, query: ReviewQuery) -> Result<Page<Found>, ControlError> {
-        actor.may("access_review", keyward_model::Action::List)?;
+        actor.may("access_review", Action::List)?;
         let most = list_limit(query.limit)?;
         let limit = usize::try_from(most).unwrap_or(usize::MAX);
         let place = query.after.as_deref().filter(|after| !after.is_empty()).map(read_place).transpose()?;
         let mut reader = self.control.store().reader().await?;
-        let mut gather = Gather::new(reader.reads(), actor, self.control.now());
-        let within = within_reach(&mut gather, actor, query.account.as_ref(), "access_review").await?;
         let at = self.control.now();
+        let mut gather = Gather::new(reader.reads(), actor, at);
+        let within = within_reach(&mut gather, actor, query.account.as_ref(), "access_review").await?;
         let of = ReviewOf {
             within,
             at,
@@ -148,7 +97,7 @@ impl Review<'_> {
             soon: days_from(at, i64::from(days("ending_days", query.ending_days, ENDING_DAYS)?)),
         };
         let first = place.as_ref().map(|(finding, _)| *finding);
-        let asked = Finding::ALL.into_iter().filter(|one| query.finding.is_none_or(|only| only == *one));
+        let asked = Finding::ALL.iter().copied().filter(|one| query.finding.is_none_or(|only| only == *one));
         let mut items = Vec::new();
         for finding in asked.filter(|one| first.is_none_or(|first| first <= *one)) {
             let mut page = ListPage::first(most.saturating_add(1));
@@ -189,7 +138,7 @@ fn read_place(text: &str) -> Result<(Finding, String), ControlError> {
     }
     let read = || {
         let (finding, id) = text.split_once('.')?;
-        let finding = Finding::ALL.into_iter().find(|one| one.as_str() == finding)?;
+        let finding = finding.parse().ok()?;
         let fits =
             is_id::<GrantId>(id) || is_id::<CredentialId>(id) || is_id::<CallerId>(id) || is_id::<ApiId>(id);
         fits.then(|| (finding, id.to_owned()))
@@ -209,76 +158,45 @@ async fn look(
 ) -> Result<Option<Vec<Found>>, ControlError> {
     let reads = &mut gather.reads;
     match finding {
-        Finding::GrantUnused | Finding::GrantEnding => {
-            let rows = match finding {
-                Finding::GrantUnused => reads.unused_grants(of, page).await?,
-                _ => reads.ending_grants(of, page).await?,
-            };
-            page.turn_to(rows.last().map(|row| row.object.id));
-            of_grants(gather, finding, rows).await
+        Finding::GrantUnused => {
+            let rows = reads.unused_grants(of, page).await?;
+            of_grants(gather, finding, page, rows).await
         }
-        Finding::CredentialNeverUsed | Finding::CredentialEnding | Finding::WeakSecret => {
-            let rows = match finding {
-                Finding::CredentialNeverUsed => reads.never_used_credentials(of, page).await?,
-                Finding::CredentialEnding => reads.ending_credentials(of, page).await?,
-                _ => reads.weak_credentials(of, page).await?,
-            };
-            page.turn_to(rows.last().map(|row| row.object.id));
-            of_credentials(gather, finding, rows).await
+        Finding::GrantEnding => {
+            let rows = reads.ending_grants(of, page).await?;
+            of_grants(gather, finding, page, rows).await
+        }
+        Finding::CredentialNeverUsed => {
+            let rows = reads.never_used_credentials(of, page).await?;
+            of_credentials(gather, finding, page, rows).await
+        }
+        Finding::CredentialEnding => {
+            let rows = reads.ending_credentials(of, page).await?;
+            of_credentials(gather, finding, page, rows).await
+        }
+        Finding::WeakSecret => {
+            let rows = reads.weak_credentials(of, page).await?;
+            of_credentials(gather, finding, page, rows).await
         }
         Finding::CallerWithoutGrant => {
             let rows = reads.callers_without_grant(of, page).await?;
-            page.turn_to(rows.last().map(|row| row.object.id));
-            let ids: Vec<CallerId> = rows.iter().map(|row| row.object.id).collect();
-            gather.callers(&ids).await?;
-            let found = rows.iter().map(|row| {
-                let caller = &row.object;
-                Some(Found {
-                    caller: Some(caller.id),
-                    caller_name: Some(caller.name.clone()),
-                    ..found(
-                        gather,
-                        finding,
-                        caller.id.kind().noun(),
-                        caller.id.to_string(),
-                        caller.account,
-                        row.created,
-                    )?
-                })
-            });
-            Ok(some(found.flatten().collect(), rows.is_empty()))
+            of_callers(gather, finding, page, rows).await
         }
         Finding::ApiWithoutGrant => {
             let rows = reads.apis_without_grant(of, page).await?;
-            page.turn_to(rows.last().map(|row| row.object.id));
-            for row in &rows {
-                gather.account(row.object.account).await?;
-            }
-            let admitting =
-                rows.iter().filter(|row| !row.object.settings.admits.contains(CredentialKind::Anyone));
-            let found = admitting.map(|row| {
-                let api = &row.object;
-                Some(Found {
-                    api: Some(api.id),
-                    api_name: Some(api.name.clone()),
-                    ..found(gather, finding, "api", api.id.to_string(), api.account, row.created)?
-                })
-            });
-            Ok(some(found.flatten().collect(), rows.is_empty()))
+            of_apis(gather, finding, page, rows).await
         }
     }
-}
-
-fn some(found: Vec<Found>, ended: bool) -> Option<Vec<Found>> {
-    if ended { None } else { Some(found) }
 }
 
 async fn of_grants(
     gather: &mut Gather<'_>,
     finding: Finding,
+    page: &mut ListPage,
     rows: Vec<Stored<Grant>>,
 ) -> Result<Option<Vec<Found>>, ControlError> {
     let ids: Vec<GrantId> = rows.iter().map(|row| row.object.id).collect();
+    page.turn_to(ids.last());
     let used = gather.reads.last_uses_of_grants(&ids).await?;
     for row in &rows {
         gather.around_grant(&row.object).await?;
@@ -299,38 +217,78 @@ async fn of_grants(
             api_name: existing.apis.get(&grant.api).map(|api| api.name.clone()),
             last_used: used.get(&grant.id).copied(),
             valid_until: grant.validity.until,
-            ..found(gather, finding, "grant", grant.id.to_string(), grant.account, row.created)?
+            ..found(gather, finding, ("grant", &grant.id), grant.account, row.created)?
         })
     });
-    Ok(some(found.flatten().collect(), rows.is_empty()))
+    Ok((!rows.is_empty()).then(|| found.flatten().collect()))
 }
 
 async fn of_credentials(
     gather: &mut Gather<'_>,
     finding: Finding,
+    page: &mut ListPage,
     rows: Vec<Stored<CredentialRow>>,
 ) -> Result<Option<Vec<Found>>, ControlError> {
+    page.turn_to(rows.last().map(|row| row.object.id));
     let ids: Vec<CallerId> = rows.iter().map(|row| row.object.caller).collect();
     gather.callers(&ids).await?;
     let found = rows.iter().map(|row| {
-        let credential = &row.object;
+        let one = &row.object;
         Some(Found {
-            caller: Some(credential.caller),
-            caller_name: seen_name(gather, credential.caller),
-            kind: Some(credential.kind),
-            last_used: credential.last_used,
-            valid_until: credential.valid_until,
-            ..found(
-                gather,
-                finding,
-                "credential",
-                credential.id.to_string(),
-                credential.account,
-                credential.created,
-            )?
+            caller: Some(one.caller),
+            caller_name: seen_name(gather, one.caller),
+            kind: Some(one.kind),
+            last_used: one.last_used,
+            valid_until: one.valid_until,
+            ..found(gather, finding, ("credential", &one.id), one.account, one.created)?
         })
     });
-    Ok(some(found.flatten().collect(), rows.is_empty()))
+    Ok((!rows.is_empty()).then(|| found.flatten().collect()))
+}
+
+async fn of_callers(
+    gather: &mut Gather<'_>,
+    finding: Finding,
+    page: &mut ListPage,
+    rows: Vec<Stored<Caller>>,
+) -> Result<Option<Vec<Found>>, ControlError> {
+    page.turn_to(rows.last().map(|row| row.object.id));
+    for row in &rows {
+        gather.account(row.object.account).await?;
+    }
+    let found = rows.iter().map(|row| {
+        let caller = &row.object;
+        let object: (_, &dyn fmt::Display) = (caller.id.kind().noun(), &caller.id);
+        Some(Found {
+            caller: Some(caller.id),
+            caller_name: Some(caller.name.clone()),
+            ..found(gather, finding, object, caller.account, row.created)?
+        })
+    });
+    Ok((!rows.is_empty()).then(|| found.flatten().collect()))
+}
+
+/// Those that admit callers: where anyone may call, nobody needs a grant.
+async fn of_apis(
+    gather: &mut Gather<'_>,
+    finding: Finding,
+    page: &mut ListPage,
+    rows: Vec<Stored<Api>>,
+) -> Result<Option<Vec<Found>>, ControlError> {
+    page.turn_to(rows.last().map(|row| row.object.id));
+    for row in &rows {
+        gather.account(row.object.account).await?;
+    }
+    let admitting = rows.iter().filter(|row| !row.object.settings.admits.contains(CredentialKind::Anyone));
+    let found = admitting.map(|row| {
+        let api = &row.object;
+        Some(Found {
+            api: Some(api.id),
+            api_name: Some(api.name.clone()),
+            ..found(gather, finding, ("api", &api.id), api.account, row.created)?
+        })
+    });
+    Ok((!rows.is_empty()).then(|| found.flatten().collect()))
 }
 
 /// The name of a caller, if it is of an account that the actor may know of.
@@ -342,15 +300,14 @@ fn seen_name(gather: &Gather<'_>, id: CallerId) -> Option<Name> {
 fn found(
     gather: &Gather<'_>,
     finding: Finding,
-    noun: &'static str,
-    id: String,
+    (noun, id): (&'static str, &dyn fmt::Display),
     account: AccountId,
     created: Timestamp,
 ) -> Option<Found> {
     Some(Found {
         finding,
         noun,
-        id,
+        id: id.to_string(),
         account: gather.existing.account_name(account)?.clone(),
         caller: None,
         caller_name: None,

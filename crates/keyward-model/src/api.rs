@@ -82,11 +82,24 @@ pub enum ApiKind {
 }
 
 impl ApiKind {
+    /// Every kind that this version knows.
+    pub const ALL: &'static [Self] = &[Self::Rest];
+
     /// `rest`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Rest => "rest",
         }
+    }
+}
+
+impl FromStr for ApiKind {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        Self::ALL.iter().copied().find(|kind| kind.as_str() == text).ok_or_else(|| {
+            ParseError::new(format!("`{}` is not a kind of API that this version knows", text.escape_debug()))
+        })
     }
 }
 

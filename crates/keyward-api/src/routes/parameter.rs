@@ -1,6 +1,6 @@
 //! Parameters of paths and queries, and what they may say.
 
-use keyward_model::{AppKey, CallerId, Day, Name, ParseError, Stage, Timestamp};
+use keyward_model::{AppKey, CallerId, Day, Finding, Name, ParseError, Stage, Timestamp};
 
 /// A parameter of a path or a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,19 +201,7 @@ pub(super) const APIS: &[Parameter] = &[
 
 /// Of the access review.
 pub(super) const REVIEW: &[Parameter] = &[
-    Parameter::new(
-        "finding",
-        Form::Choice(&[
-            "grant_unused",
-            "grant_ending",
-            "credential_never_used",
-            "credential_ending",
-            "weak_secret",
-            "caller_without_grant",
-            "api_without_grant",
-        ]),
-        "Only this finding",
-    ),
+    Parameter::new("finding", Form::Choice(Finding::WORDS), "Only this finding"),
     OF_ACCOUNT,
     Parameter::new(
         "unused_days",

@@ -1,7 +1,7 @@
 //! Looking back and looking around: who could call at a past moment, and what somebody should look at.
 
 use keyward_access::UsageSource;
-use keyward_control::{Ask, AskedCaller, Finding, Found, GrantFilter, ObjectRef, ReviewQuery, WhoCan};
+use keyward_control::{Ask, AskedCaller, Found, GrantFilter, ObjectRef, ReviewQuery, WhoCan};
 use keyward_model::*;
 
 use crate::node::*;

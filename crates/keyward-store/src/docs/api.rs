@@ -72,10 +72,10 @@ pub(crate) fn write(settings: &ApiSettings) -> String {
 
 pub(crate) fn read(text: &str) -> Result<ApiSettings, String> {
     let doc: Doc = super::read(text)?;
-    let ApiKind::Rest = read_kind(&doc.kind)?;
+    let kind = doc.kind.parse::<ApiKind>().map_err(|error| error.to_string())?;
     let admits = super::parse_all::<CredentialKind>(&doc.admits)?;
     Ok(ApiSettings {
-        kind: ApiKind::Rest,
+        kind,
         description: doc.description,
         enabled: doc.enabled,
         hosts: super::parse_all(&doc.hosts)?,
@@ -101,13 +101,6 @@ pub(crate) fn enabled_needle(enabled: bool) -> String {
 /// How a kind stands in the text of [`write`], whatever stands around it.
 pub(crate) fn kind_needle(kind: ApiKind) -> String {
     format!("\"kind\":\"{}\"", kind.as_str())
-}
-
-fn read_kind(text: &str) -> Result<ApiKind, String> {
-    match text {
-        "rest" => Ok(ApiKind::Rest),
-        other => Err(format!("`{other}` is not a kind of API that this version knows")),
-    }
 }
 
 fn write_signature(policy: &SignaturePolicy) -> Signature {

@@ -25,9 +25,21 @@ const ALIVE: &str = "revoked IS NULL AND (valid_until IS NULL OR valid_until > ?
 const USABLE: &str = "enabled = 1 AND (valid_until IS NULL OR valid_until > ?)";
 
 impl ReviewOf {
-    fn value(at: Timestamp) -> Option<Value> {
-        Some(Value::Number(at.as_millis()))
+    /// Grants that can permit something.
+    fn alive(&self) -> Listing {
+        let listing = Listing::new(grants::ALL).within("account", &self.within);
+        listing.only(ALIVE, moment(self.at))
     }
+
+    /// Credentials that can prove something.
+    fn usable(&self) -> Listing {
+        let listing = Listing::new(credentials::ALL).within("account", &self.within);
+        listing.only(USABLE, moment(self.at))
+    }
+}
+
+fn moment(at: Timestamp) -> Option<Value> {
+    Some(Value::Number(at.as_millis()))
 }
 
 impl Reads<'_> {
@@ -40,12 +52,10 @@ impl Reads<'_> {
         of: &ReviewOf,
         page: &ListPage,
     ) -> Result<Vec<Stored<Grant>>, StoreError> {
-        let listing =
-            Listing::new(grants::ALL).within("account", &of.within).only(ALIVE, ReviewOf::value(of.at)).only(
-                "created <= ? AND (valid_from IS NULL OR valid_from <= ?) \
-                 AND (last_used IS NULL OR last_used <= ?)",
-                ReviewOf::value(of.since),
-            );
+        let listing = of.alive().only(
+            "created <= ? AND (valid_from IS NULL OR valid_from <= ?) AND (last_used IS NULL OR last_used <= ?)",
+            moment(of.since),
+        );
         self.review("grant", listing, page, grants::read).await
     }
 
@@ -58,10 +68,7 @@ impl Reads<'_> {
         of: &ReviewOf,
         page: &ListPage,
     ) -> Result<Vec<Stored<Grant>>, StoreError> {
-        let listing = Listing::new(grants::ALL)
-            .within("account", &of.within)
-            .only(ALIVE, ReviewOf::value(of.at))
-            .only("valid_until <= ?", ReviewOf::value(of.soon));
+        let listing = of.alive().only("valid_until <= ?", moment(of.soon));
         self.review("grant", listing, page, grants::read).await
     }
 
@@ -74,10 +81,7 @@ impl Reads<'_> {
         of: &ReviewOf,
         page: &ListPage,
     ) -> Result<Vec<Stored<CredentialRow>>, StoreError> {
-        let listing = Listing::new(credentials::ALL)
-            .within("account", &of.within)
-            .only(USABLE, ReviewOf::value(of.at))
-            .only("last_used IS NULL AND created <= ?", ReviewOf::value(of.since));
+        let listing = of.usable().only("last_used IS NULL AND created <= ?", moment(of.since));
         self.review("credential", listing, page, CredentialRow::read).await
     }
 
@@ -90,10 +94,7 @@ impl Reads<'_> {
         of: &ReviewOf,
         page: &ListPage,
     ) -> Result<Vec<Stored<CredentialRow>>, StoreError> {
-        let listing = Listing::new(credentials::ALL)
-            .within("account", &of.within)
-            .only(USABLE, ReviewOf::value(of.at))
-            .only("valid_until <= ?", ReviewOf::value(of.soon));
+        let listing = of.usable().only("valid_until <= ?", moment(of.soon));
         self.review("credential", listing, page, CredentialRow::read).await
     }
 
@@ -109,7 +110,7 @@ impl Reads<'_> {
         let listing = Listing::new(credentials::ALL)
             .within("account", &of.within)
             .fixed("weak = 1")
-            .only("(valid_until IS NULL OR valid_until > ?)", ReviewOf::value(of.at));
+            .only("(valid_until IS NULL OR valid_until > ?)", moment(of.at));
         self.review("credential", listing, page, CredentialRow::read).await
     }
 
@@ -128,7 +129,7 @@ impl Reads<'_> {
              AND NOT EXISTS (SELECT 1 FROM group_members JOIN grants ON grants.group_id = group_members.group_id \
              WHERE group_members.caller = callers.id AND grants.revoked IS NULL \
              AND (grants.valid_until IS NULL OR grants.valid_until > ?))",
-            ReviewOf::value(of.at),
+            moment(of.at),
         );
         self.review("caller", listing, page, callers::read).await
     }
@@ -145,7 +146,7 @@ impl Reads<'_> {
         let listing = Listing::new(apis::ALL).within("account", &of.within).only(
             "NOT EXISTS (SELECT 1 FROM grants WHERE grants.api = apis.id AND revoked IS NULL \
              AND (valid_until IS NULL OR valid_until > ?))",
-            ReviewOf::value(of.at),
+            moment(of.at),
         );
         self.review("api", listing, page, apis::read).await
     }
