@@ -7,6 +7,7 @@
 //! thousand APIs. Bytes are counted by the allocator itself, so they are what was asked for and not what it took.
 #![expect(clippy::print_stdout, reason = "a program whose output is its result")]
 
+use keyward_model::OpaqueProof;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -166,12 +167,12 @@ fn caller_update(number: u64, enabled: bool) -> SnapshotUpdate {
     let proof = if is_application {
         Proof::KeyPair {
             app_key: format!("{:09}", 200_000_000 + number).parse().unwrap_or_else(|error| fail(&error)),
-            app_secret: Plaintext::new(format!("{:016x}{:016x}", mixed(number), mixed(!number))),
+            app_secret: Plaintext::new(format!("{:016x}{:016x}", mixed(number), mixed(!number))).into(),
             scheme: SignatureScheme::Alibaba,
             is_default: true,
         }
     } else {
-        Proof::ApiKey { digest: digest_credential(&KEY, key_of(number).as_bytes()) }
+        Proof::ApiKey(OpaqueProof::Digest(digest_credential(&KEY, key_of(number).as_bytes())))
     };
     let credential = Credential {
         id: CredentialId::from_uuid(id(6, number)),

@@ -1,8 +1,7 @@
 //! May this caller call this?
 
 use keyward_model::{
-    Api, ApiId, CredentialKind, DenyReason, GatewayId, GrantId, ServiceAuth, SignatureScheme, Stage,
-    Timestamp,
+    Api, ApiId, CredentialKind, DenyReason, GatewayId, GrantId, SignatureScheme, Stage, Timestamp,
 };
 
 use crate::freshness;
@@ -35,7 +34,8 @@ pub fn authorize(
             return Err(target.refuse(DenyReason::CredentialMissing));
         }
     };
-    let answers = check_service(target).and_then(|()| freshness::check(snapshot, target, confirmed_at, now));
+    let answers = check_secrets(target, authentication, now)
+        .and_then(|()| freshness::check(snapshot, target, confirmed_at, now));
     match answers.and_then(|()| check_enabled(target)) {
         Ok(()) => Ok(permit),
         Err(refused) => {
@@ -45,12 +45,17 @@ pub fn authorize(
     }
 }
 
-/// Can we prove ourselves to the service?
-fn check_service(target: &Target<'_>) -> Result<(), Denial> {
-    match &target.service.spec.service_auth {
-        Some(ServiceAuth::Header { value: None, .. }) => Err(target.refuse(DenyReason::SecretUnresolvable)),
-        _ => Ok(()),
+/// Does the secret still hold that the caller proved itself by, and can we prove ourselves to the service?
+fn check_secrets(
+    target: &Target<'_>,
+    authentication: &Authentication<'_>,
+    now: Timestamp,
+) -> Result<(), Denial> {
+    let rests_on_nothing = matches!(authentication, Authentication::Verified(verified) if verified.credential.trouble().is_some());
+    if rests_on_nothing || !target.service.can_be_called(now) {
+        return Err(target.refuse(DenyReason::SecretUnresolvable));
     }
+    Ok(())
 }
 
 fn check_enabled(target: &Target<'_>) -> Result<(), Denial> {

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use keyward_model::{
-    ApiId, CallerId, CredentialId, CredentialKind, DenyReason, GatewayId, GrantId, GroupId, Service,
-    ServiceAuth, Stage, StageSet, Timestamp,
+    ApiId, CallerId, CredentialId, CredentialKind, DenyReason, GatewayId, GrantId, GroupId, Stage, StageSet,
+    Timestamp,
 };
 
 use crate::authorize::{Ask, AskedOperation, Refused, check_credential, is_published, judge, verdict};
 use crate::freshness;
 use crate::operations::Found;
-use crate::{ApiEntry, Basis, CallerEntry, CredentialEntry, GrantEntry, Snapshot};
+use crate::{ApiEntry, Basis, CallerEntry, CredentialEntry, GrantEntry, ServiceEntry, Snapshot};
 
 /// What an operator asks: would this be permitted?
 #[derive(Clone, Debug)]
@@ -101,7 +101,7 @@ struct Asked<'q> {
     snapshot: &'q Snapshot,
     api: &'q ApiEntry,
     ask: Ask<'q>,
-    service: &'q Service,
+    service: &'q ServiceEntry,
 }
 
 impl<'q> Asked<'q> {
@@ -131,7 +131,7 @@ impl<'q> Asked<'q> {
 
     /// What comes after the grants.
     fn check_rest(&self, question: &Question) -> Result<(), DenyReason> {
-        if matches!(self.service.spec.service_auth, Some(ServiceAuth::Header { value: None, .. })) {
+        if !self.service.can_be_called(self.ask.now) {
             return Err(DenyReason::SecretUnresolvable);
         }
         let max_s = self.api.api.settings.max_staleness_s;

@@ -3,14 +3,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use keyward_model::{
-    Api, CredentialKind, DenyReason, GatewayId, IpNet, Operation, Service, SignatureScheme, Stage,
-};
+use keyward_model::{Api, CredentialKind, DenyReason, GatewayId, IpNet, Operation, SignatureScheme, Stage};
 
 use crate::operations::{Found, Template};
 use crate::path::RequestPath;
 use crate::snapshot::{ApiUsage, Matched, Route};
-use crate::{ApiEntry, Demand, Denial, Dialect, RequestHead, Snapshot, Strip};
+use crate::{ApiEntry, Demand, Denial, Dialect, RequestHead, ServiceEntry, Snapshot, Strip};
 
 /// What a request asks for. Borrows the Snapshot and the head.
 #[derive(Debug)]
@@ -22,7 +20,7 @@ pub struct Target<'a> {
     /// The operation, where the API declares any.
     pub operation: Option<&'a Operation>,
     /// The service that the stage is bound to.
-    pub service: &'a Arc<Service>,
+    pub service: &'a Arc<ServiceEntry>,
     pub(crate) gateway: GatewayId,
     pub(crate) method: &'a str,
     pub(crate) template: Option<&'a Template>,

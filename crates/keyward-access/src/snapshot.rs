@@ -4,6 +4,7 @@ mod compile;
 mod entry;
 mod hashes;
 mod routes;
+mod secrets;
 mod shards;
 mod update;
 mod usage;
@@ -15,7 +16,7 @@ use crate::jwt::{FetchedKeys, NothingFetched};
 
 use keyward_model::{
     Account, AccountId, ApiId, AppKey, CallerId, CredentialDigest, DigestKey, Gateway, GatewayId, GroupId,
-    HostPattern, Name, Revision, Service, ServiceId,
+    HostPattern, Name, Revision, SecretId, ServiceId,
 };
 
 pub(crate) use entry::{AccountEntry, JwtEntry, KeyPairEntry, ProofEntry, Scope};
@@ -24,6 +25,8 @@ pub use hashes::digest_credential;
 use hashes::{Digester, Hashes};
 use routes::{HostKey, HostRoutes};
 pub(crate) use routes::{Matched, Route};
+pub use secrets::{HeldValue, HeldValues, NothingHeld, SecretEntry, ServiceEntry};
+use secrets::{SecretById, SecretByName, SecretUsers};
 use shards::{Keyed, Shards};
 pub use update::{CompileError, ObjectId, Problem, ProblemKind, SnapshotUpdate};
 pub(crate) use usage::{ApiUsage, Part, Place, place_parts};
@@ -40,7 +43,10 @@ pub struct Snapshot {
     accounts: Shards<Arc<AccountEntry>>,
     /// In id order: there are few.
     gateways: Arc<[Arc<GatewayEntry>]>,
-    services: Shards<Arc<Service>>,
+    secrets: Shards<SecretById>,
+    secret_names: Shards<SecretByName>,
+    secret_users: Shards<Arc<SecretUsers>>,
+    services: Shards<Arc<ServiceEntry>>,
     apis: Shards<Arc<ApiEntry>>,
     /// Absent for an API that nobody with places of their own was granted on.
     usage: Shards<Arc<ApiUsage>>,
@@ -51,6 +57,8 @@ pub struct Snapshot {
     credentials: Shards<Arc<CallerEntry>>,
     /// No part of the configuration: what was fetched since.
     fetched: Arc<dyn FetchedKeys>,
+    /// Neither: what secrets hold whose values are elsewhere.
+    held: Arc<dyn HeldValues>,
 }
 
 /// A gateway, with the routes of what is published to it.
@@ -98,6 +106,9 @@ impl Snapshot {
             digester: Arc::new(digester),
             accounts: Shards::default(),
             gateways: Arc::default(),
+            secrets: Shards::default(),
+            secret_names: Shards::default(),
+            secret_users: Shards::default(),
             services: Shards::default(),
             apis: Shards::default(),
             usage: Shards::default(),
@@ -106,6 +117,7 @@ impl Snapshot {
             callers: Shards::default(),
             credentials: Shards::default(),
             fetched: Arc::new(NothingFetched),
+            held: Arc::new(NothingHeld),
         }
     }
 
@@ -118,7 +130,28 @@ impl Snapshot {
         digest_key: DigestKey,
         rows: impl IntoIterator<Item = SnapshotUpdate>,
     ) -> Loaded {
-        let (snapshot, quarantined) = compile::load(&Self::empty(revision, digest_key), rows);
+        Self::empty(revision, digest_key).filled(rows)
+    }
+
+    /// The same as [`Snapshot::load`], on this Snapshot of nothing, with what it looks values up in.
+    pub fn filled(self, rows: impl IntoIterator<Item = SnapshotUpdate>) -> Loaded {
+        let (snapshot, quarantined) = compile::load(&self, rows);
+        Loaded { snapshot, quarantined }
+    }
+
+    /// The same, where secrets that are held elsewhere have these values; so do those that follow from it.
+    #[must_use]
+    pub fn with_held_values(self, held: Arc<dyn HeldValues>) -> Self {
+        Self { held, ..self }
+    }
+
+    /// The same revision, with what these secrets hold now that are held elsewhere. What cannot be used with a new value is left
+    /// without one, and named.
+    pub fn with_values_anew(&self, secrets: &[SecretId]) -> Loaded {
+        let rows = secrets.iter().filter_map(|id| self.secret(*id));
+        let rows: Vec<_> =
+            rows.map(|entry| SnapshotUpdate::UpsertSecret(Box::new(entry.secret.clone()))).collect();
+        let (snapshot, quarantined) = compile::load(self, rows);
         Loaded { snapshot, quarantined }
     }
 
@@ -178,12 +211,12 @@ impl Snapshot {
     }
 
     /// A service.
-    pub fn service(&self, id: ServiceId) -> Option<&Arc<Service>> {
+    pub fn service(&self, id: ServiceId) -> Option<&Arc<ServiceEntry>> {
         find(&self.services, self.hashes.uuid(id.uuid()), &id)
     }
 
     /// Every service, in no order.
-    pub fn services(&self) -> impl Iterator<Item = &Arc<Service>> {
+    pub fn services(&self) -> impl Iterator<Item = &Arc<ServiceEntry>> {
         self.services.iter()
     }
 

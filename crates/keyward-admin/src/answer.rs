@@ -64,6 +64,12 @@ impl Tagged for keyward_api::Revealed {
     }
 }
 
+impl Tagged for keyward_api::RevealedSecret {
+    fn etag(&self) -> Option<&str> {
+        None
+    }
+}
+
 /// One object, read or written.
 pub(crate) struct One<T> {
     pub(crate) revision: Revision,
@@ -196,6 +202,8 @@ pub(crate) fn credential(view: &CredentialView) -> Credential {
         scheme: view.scheme.as_ref().map(ToString::to_string),
         default: view.is_default,
         hint: view.hint.clone(),
+        reference: view.reference.clone(),
+        trouble: view.trouble.clone(),
         identity_claim: view.identity_claim.as_ref().map(|claim| keyward_api::IdentityClaim {
             name: claim.name.to_string(),
             value: Some(claim.value.to_string()),
@@ -244,6 +252,8 @@ pub(crate) fn stored<T>(
         granted_by: None,
         nobody_authorized: None,
         has_password: None,
+        status: None,
+        trouble: None,
         revoked: None,
         last_used: None,
     }

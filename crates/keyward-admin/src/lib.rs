@@ -32,6 +32,7 @@ mod refusal;
 mod request;
 mod review;
 mod router;
+mod secrets;
 mod server;
 mod services;
 mod sessions;

@@ -10,8 +10,8 @@ use keyward_api::Route;
 
 use crate::{
     Admin, accounts, apis, applications, audit, callers, consumers, contract, credentials, explain, gateways,
-    grants, groups, guard, health, nodes, once, open_id, operators, patience, refusal, review, services,
-    sessions, usage, world,
+    grants, groups, guard, health, nodes, once, open_id, operators, patience, refusal, review, secrets,
+    services, sessions, usage, world,
 };
 
 /// Everything that the admin address answers.
@@ -106,6 +106,17 @@ fn handler(route: Route) -> MethodRouter<Admin> {
         Route::ListNodes => get(nodes::list),
         Route::ForgetNode => delete(nodes::forget),
 
+        Route::ListSecrets => get(secrets::list),
+        Route::CreateSecret => post(secrets::create),
+        Route::ShowSecret => get(secrets::show),
+        Route::ChangeSecret => patch(secrets::change),
+        Route::DeleteSecret => delete(secrets::delete),
+        Route::EnableSecret => post(secrets::enable),
+        Route::DisableSecret => post(secrets::disable),
+        Route::RotateSecret => post(secrets::rotate),
+        Route::RollBackSecret => post(secrets::roll_back),
+        Route::RevealSecret => post(secrets::reveal),
+        Route::ListReferences => get(secrets::references),
         Route::ListServices => get(services::list),
         Route::CreateService => post(services::create),
         Route::ShowService => get(services::show),

@@ -16,5 +16,9 @@ crud!(services, "services", ServiceSpec, shown);
 crud!(switch services, shown);
 
 fn shown(view: ServiceView) -> Stored<keyward_api::Service> {
-    stored(view.id, view.revision, view.created, view.changed, view.spec.describe())
+    let description = view.spec.describe();
+    Stored {
+        trouble: view.trouble,
+        ..stored(view.id, view.revision, view.created, view.changed, description)
+    }
 }

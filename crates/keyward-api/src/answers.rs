@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::forms as form;
 use crate::jwt::{ClaimHeader, IdentityClaim, RemoteKeys, Token};
+use crate::secrets::SecretStatus;
 
 /// An object as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
@@ -41,6 +42,12 @@ pub struct Stored<T> {
     /// Of an operator: can it sign in by password?
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub has_password: Option<bool>,
+    /// Of a secret: how it stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<SecretStatus>,
+    /// Of a secret or a service: why it cannot be used now, as this node sees it; absent: it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
     /// Of a grant: when it was revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<form::Moment>")]
@@ -80,6 +87,12 @@ pub struct Credential {
     /// How a generated value begins and ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// What it refers to, as it was written, if its value is a secret's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// Why it proves nothing now, as this node sees it: what it refers to cannot be resolved. Absent: it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
     /// Of a JWT: the claim by which a token names its consumer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity_claim: Option<IdentityClaim>,

@@ -24,6 +24,7 @@ pub(crate) fn world(world: &World) -> Result<Node, String> {
     };
     add(Noun::Account, list(&world.accounts))?;
     add(Noun::Gateway, list(&world.gateways))?;
+    add(Noun::Secret, list(&world.secrets))?;
     add(Noun::Service, list(&world.services))?;
     add(Noun::Api, list(&world.apis))?;
     add(Noun::Application, list(&world.applications))?;

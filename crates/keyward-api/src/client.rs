@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::routes::{Method, Route, encode};
-use crate::{Account, Api, Application, Consumer, Gateway, Grant, Group, Operator, Problem, Service};
+use crate::{Account, Api, Application, Consumer, Gateway, Grant, Group, Operator, Problem, Secret, Service};
 
 /// Speaks to a node's admin address.
 #[derive(Clone)]
@@ -218,6 +218,7 @@ macro_rules! resources {
 resources! {
     Account: ListAccounts CreateAccount ShowAccount ChangeAccount Some(Route::DeleteAccount), Some((Route::EnableAccount, Route::DisableAccount));
     Gateway: ListGateways CreateGateway ShowGateway ChangeGateway Some(Route::DeleteGateway), None;
+    Secret: ListSecrets CreateSecret ShowSecret ChangeSecret Some(Route::DeleteSecret), Some((Route::EnableSecret, Route::DisableSecret));
     Service: ListServices CreateService ShowService ChangeService Some(Route::DeleteService), Some((Route::EnableService, Route::DisableService));
     Api: ListApis CreateApi ShowApi ChangeApi Some(Route::DeleteApi), Some((Route::EnableApi, Route::DisableApi));
     Application: ListApplications CreateApplication ShowApplication ChangeApplication Some(Route::DeleteApplication), Some((Route::EnableApplication, Route::DisableApplication));

@@ -43,6 +43,7 @@ codes! {
     "contradiction": "The store holds what this would contradict";
     "copy_unusable": "The local copy of the store cannot be used";
     "credential_ended": "The credential has ended already";
+    "credential_refers": "The value of a credential is a secret's, and changes with it";
     "csrf_missing": "A session's write lacks `X-Keyward-Csrf`";
     "data_folder_unusable": "The data folder cannot be used";
     "days_malformed": "A number of days is not within its bounds";
@@ -65,6 +66,7 @@ codes! {
     "grantee_unknown": "There is no such application, consumer or group";
     "grants_count": "Too many grants at once, or none";
     "header_reserved": "The header is owned by the transport or the gateway";
+    "held_malformed": "Where a secret is held elsewhere cannot be read";
     "host_not_allowed": "The request names a host that this admin server is not";
     "idempotency_key_done": "The same request is done already";
     "idempotency_key_reused": "The Idempotency-Key was used for another request";
@@ -94,6 +96,7 @@ codes! {
     "name_malformed": "The name is not one";
     "name_taken": "Another object of the account and noun has this name";
     "no_app_key": "Only key pairs have an AppKey";
+    "no_previous_value": "A secret has no value before the current one";
     "no_scheme": "Only key pairs have a scheme";
     "node_running": "The node is running, and cannot be forgotten";
     "not_dry": "This cannot be tried without being done";
@@ -112,6 +115,7 @@ codes! {
     "password_unhashed": "The password could not be hashed";
     "password_wrong": "The old password is not right";
     "path_malformed": "The path is not UTF-8";
+    "previous_of_held": "A secret that is held elsewhere keeps its own history";
     "provider_refused": "The provider did not sign the operator in";
     "provider_unavailable": "The provider through which operators sign in does not answer";
     "provider_unset": "No provider through which operators sign in is set up";
@@ -122,9 +126,17 @@ codes! {
     "role_twice": "An operator has one role per account";
     "route_unknown": "There is no such route";
     "row_damaged": "A row of the store cannot be believed";
+    "secret_destination": "A secret may not be sent to an address of the service";
+    "secret_held_elsewhere": "The value of a secret is held elsewhere: it is changed and shown there alone";
     "secret_malformed": "A secret value has characters or a length that none has";
     "secret_missing": "A secret value that is needed was neither given nor stored";
+    "secret_name_malformed": "The name of a secret has other characters than letters, digits and `_`";
+    "secret_read": "The operator may not read this secret";
+    "secret_renamed": "A secret keeps its name";
+    "secret_unfit": "The value of a secret cannot be used where it is referred to";
+    "secret_unknown": "There is no such secret in the account";
     "secret_unreadable": "A stored secret cannot be opened";
+    "secret_use": "The operator may not use this secret";
     "service_unknown": "There is no such service";
     "sign_in_busy": "Too many sign-ins are under way";
     "sign_in_failed": "Name or password is not right";

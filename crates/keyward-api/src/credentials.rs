@@ -1,6 +1,6 @@
 //! Key pairs, AppCodes and API keys.
 
-use keyward_model::{KeyPairSpec, OpaqueSpec, Plaintext, SignatureScheme, Timestamp};
+use keyward_model::{KeyPairSpec, OpaqueSpec, SecretText, SignatureScheme, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -187,7 +187,7 @@ impl From<&KeyPairSpec> for KeyPair {
     fn from(spec: &KeyPairSpec) -> Self {
         Self {
             app_key: spec.app_key.as_ref().map(ToString::to_string),
-            app_secret: exposed(spec.app_secret.as_ref()),
+            app_secret: spec.app_secret.as_ref().map(written),
             scheme: spec.scheme.to_string(),
             enabled: spec.enabled,
             valid_until: moment(spec.valid_until),
@@ -198,15 +198,16 @@ impl From<&KeyPairSpec> for KeyPair {
 impl From<&OpaqueSpec> for Opaque {
     fn from(spec: &OpaqueSpec) -> Self {
         Self {
-            value: exposed(spec.value.as_ref()),
+            value: spec.value.as_ref().map(written),
             enabled: spec.enabled,
             valid_until: moment(spec.valid_until),
         }
     }
 }
 
-fn exposed(value: Option<&Plaintext>) -> Option<String> {
-    value.map(|value| value.expose_secret().to_owned())
+/// As it is read again: with `$$` for a dollar sign, and references as such.
+pub(crate) fn written(value: &SecretText) -> String {
+    value.written().expose_secret().to_owned()
 }
 
 /// RFC 3339, UTC.

@@ -13,15 +13,29 @@ pub(crate) enum Dollars<'e> {
     Api,
 }
 
+/// Where a dollar sign may lead.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refs {
+    /// A credential belongs here: references stay as they are written, and so does `$$`.
+    Kept,
+    /// None does: a reference is refused.
+    Refused,
+}
+
 /// The text that is meant, or what is wrong with it.
 ///
-/// What a variable brings is taken as it is.
-pub(crate) fn expand(text: &str, dollars: &Dollars<'_>) -> Result<String, String> {
+/// What a variable brings is taken as it is. Where references are kept, what comes of it is to be read by
+/// [`keyward_model::SecretText::parse`], and a dollar sign that a variable brings is doubled for that.
+pub(crate) fn expand(text: &str, dollars: &Dollars<'_>, refs: Refs) -> Result<String, String> {
+    let kept = refs == Refs::Kept;
     let mut meant = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('$') {
         meant.push_str(before);
         if let Some(after) = after.strip_prefix('$') {
+            meant.push_str(if kept { "$$" } else { "$" });
+            rest = after;
+        } else if after.starts_with("ref{") && kept {
             meant.push('$');
             rest = after;
         } else if after.starts_with("ref{") {
@@ -30,13 +44,14 @@ pub(crate) fn expand(text: &str, dollars: &Dollars<'_>) -> Result<String, String
                 .and_then(|name| name.split_once('}'))
                 .map_or("…", |(name, _)| name);
             return Err(format!(
-                "`$ref{{{}}}`: references to secrets are not supported by this version; write `$$ref{{` for the plain text",
-                name.escape_debug()
+                "`$ref{{{}}}`: no credential belongs here, so no secret can be referred to; write `$$ref{{` for the plain text",
+                name.chars().take(64).collect::<String>().escape_debug()
             ));
         } else if let (Some(after), Dollars::World(environment)) = (after.strip_prefix('{'), dollars) {
             // Without an end there is no name, and an empty name is refused below.
             let (name, after) = after.split_once('}').unwrap_or(("", after));
-            meant.push_str(&variable(name, environment)?);
+            let brought = variable(name, environment)?;
+            meant.push_str(&if kept { brought.replace('$', "$$") } else { brought });
             rest = after;
         } else if after.starts_with('{') {
             return Err(
@@ -44,7 +59,7 @@ pub(crate) fn expand(text: &str, dollars: &Dollars<'_>) -> Result<String, String
                     .to_owned(),
             );
         } else {
-            meant.push('$');
+            meant.push_str(if kept { "$$" } else { "$" });
             rest = after;
         }
     }
@@ -71,7 +86,11 @@ mod tests {
     use super::*;
 
     fn world(text: &str) -> Result<String, String> {
-        expand(text, &Dollars::World(&|name| (name == "HOME_1").then(|| "a$b${HOME_1}$ref{x}".to_owned())))
+        expand(
+            text,
+            &Dollars::World(&|name| (name == "HOME_1").then(|| "a$b${HOME_1}$ref{x}".to_owned())),
+            Refs::Refused,
+        )
     }
 
     #[test]
@@ -94,13 +113,26 @@ mod tests {
     #[test]
     fn references_are_refused_by_name() {
         assert!(world("Bearer $ref{orders_key}").unwrap_err().contains("`$ref{orders_key}`"));
-        assert!(expand("$ref{k}", &Dollars::Api).is_err());
+        assert!(expand("$ref{k}", &Dollars::Api, Refs::Refused).is_err());
     }
 
     #[test]
     fn a_variable_that_nobody_puts_in_is_no_secret() {
-        assert!(expand("${HOME}", &Dollars::Api).unwrap_err().contains("`keyward apply`"));
-        assert_eq!(expand("$${HOME}$$", &Dollars::Api).unwrap(), "${HOME}$");
-        assert_eq!(expand("a$b", &Dollars::Api).unwrap(), "a$b");
+        assert!(expand("${HOME}", &Dollars::Api, Refs::Refused).unwrap_err().contains("`keyward apply`"));
+        assert_eq!(expand("$${HOME}$$", &Dollars::Api, Refs::Refused).unwrap(), "${HOME}$");
+        assert_eq!(expand("a$b", &Dollars::Api, Refs::Refused).unwrap(), "a$b");
+    }
+
+    #[test]
+    fn where_credentials_belong_references_stay_and_nothing_else_becomes_one() {
+        let kept = |text: &str| {
+            let dollars = Dollars::World(&|name| (name == "V").then(|| "$ref{evil}$$".to_owned()));
+            let written = expand(text, &dollars, Refs::Kept).unwrap();
+            keyward_model::SecretText::parse(&written).unwrap()
+        };
+        assert_eq!(kept("Bearer $ref{a}").shown().unwrap(), "Bearer $ref{a}");
+        for (text, plain) in [("${V}", "$ref{evil}$$"), ("$$ref{a}", "$ref{a}"), ("a$b$$c$", "a$b$c$")] {
+            assert_eq!(kept(text).plain().unwrap().expose_secret(), plain, "{text}");
+        }
     }
 }

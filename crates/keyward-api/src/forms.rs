@@ -56,14 +56,25 @@ forms! {
     Extension = {"type": "string", "maxLength": 512, "pattern": r"^[^\x00-\x1F\x7F-\x9F]*$"};
     /// An AppKey, unique over all accounts.
     AppKey = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,128}$", "examples": ["203753385"]};
-    /// An AppSecret: visible ASCII. `$$` is a dollar sign.
-    AppSecret = {"type": "string", "minLength": 1, "maxLength": 512, "pattern": "^[!-~]+$", "writeOnly": true};
-    /// An API key or AppCode: visible ASCII. `$$` is a dollar sign.
-    OpaqueValue = {"type": "string", "minLength": 16, "maxLength": 8192, "pattern": "^[!-~]+$", "writeOnly": true};
-    /// The value of a header field: visible ASCII with blanks within. `$$` is a dollar sign.
-    HeaderSecret = {"type": "string", "minLength": 1, "maxLength": 16384, "pattern": "^[!-~]([ -~]*[!-~])?$", "writeOnly": true};
-    /// A key set (RFC 7517) as JSON text. `$$` is a dollar sign.
-    KeySet = {"type": "string", "minLength": 2, "writeOnly": true};
+    /// An AppSecret: visible ASCII. `$ref{name}` refers to a secret, `$$` is a dollar sign.
+    AppSecret = {"type": "string", "minLength": 1, "maxLength": 512, "pattern": "^[!-~]+$"};
+    /// An API key or AppCode: visible ASCII, 16 characters or more. `$ref{name}` refers to a secret, `$$` is a dollar sign.
+    OpaqueValue = {"type": "string", "maxLength": 8192,
+        "pattern": r"^([!-~]{16,}|[!-~]*\$ref\{[A-Za-z0-9_]{1,64}\}[!-~]*)$", "examples": ["$ref{partner_key}"]};
+    /// The value of a header field: visible ASCII with blanks within. `$ref{name}` refers to a secret, `$$` is a dollar sign.
+    HeaderSecret = {"type": "string", "minLength": 1, "maxLength": 16384, "pattern": "^[!-~]([ -~]*[!-~])?$"};
+    /// A key set (RFC 7517) as JSON text, or `$ref{name}` of a secret that holds one, or one HS256 key. `$$` is a dollar sign.
+    KeySet = {"type": "string", "minLength": 2};
+    /// The name of a secret.
+    SecretName = {"type": "string", "pattern": "^[A-Za-z0-9_]{1,64}$", "examples": ["orders_key"]};
+    /// The value of a secret. `$$` is a dollar sign.
+    SecretValue = {"type": "string", "minLength": 1, "maxLength": 65536, "writeOnly": true};
+    /// A host to which a secret may be sent, also with `*.` before it or a port behind.
+    DestinationHost = {"type": "string", "minLength": 1, "maxLength": 261, "pattern": r"^(\*\.)?[A-Za-z0-9_.\[\]:-]+$", "examples": ["api.example.com"]};
+    /// The name of an environment variable.
+    VariableName = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,255}$", "examples": ["ORDERS_KEY"]};
+    /// What refers to a secret.
+    ReferrerNoun = {"type": "string", "enum": ["application", "consumer", "service", "plugin"]};
     /// The name of a header field; those that the transport or the gateway owns are refused.
     HeaderName = {"type": "string", "pattern": r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}$", "examples": ["x-api-key"]};
     /// The name of a query parameter or cookie.

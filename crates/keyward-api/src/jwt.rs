@@ -6,7 +6,7 @@ use keyward_model::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::credentials::moment;
+use crate::credentials::{self, moment};
 use crate::forms as form;
 use crate::read::{Fields, Item, Shape, flag, parse};
 use crate::text;
@@ -226,9 +226,11 @@ fn read_remote(item: &Item<'_>) -> Option<keyward_model::RemoteKeys> {
 }
 
 fn read_jwks(item: &Item<'_>) -> Option<JwtKeySource> {
-    match JwkSet::parse(item.secret()?.expose_secret()) {
-        Ok(set) => Some(JwtKeySource::Given(set)),
-        Err(error) => item.wrong(error),
+    let text = item.secret_text()?;
+    match text.plain().map(|plain| JwkSet::parse(plain.expose_secret())) {
+        None => Some(JwtKeySource::Reference(text)),
+        Some(Ok(set)) => Some(JwtKeySource::Given(set)),
+        Some(Err(error)) => item.wrong(error),
     }
 }
 
@@ -312,7 +314,8 @@ impl From<&JwtSpec> for Jwt {
         let settings = &spec.settings;
         let (jwks, symmetric) = match &spec.keys {
             JwtKeySource::Symmetric => (None, Some(true)),
-            JwtKeySource::Given(set) => (Some(set.to_json().expose_secret().to_owned()), None),
+            JwtKeySource::Given(set) => (Some(credentials::written(&set.to_json().into())), None),
+            JwtKeySource::Reference(text) => (Some(credentials::written(text)), None),
             JwtKeySource::Remote | JwtKeySource::Kept => (None, None),
         };
         Self {

@@ -32,6 +32,7 @@ mod problem;
 mod read;
 mod review;
 mod routes;
+mod secrets;
 mod services;
 mod sessions;
 mod text;
@@ -65,6 +66,10 @@ pub use problem::{FieldProblem, PROBLEM_JSON, Problem};
 pub use review::ReviewItem;
 pub use routes::{
     About, Access, Action, Answers, Body, Form, Method, Parameter as RouteParameter, Route, SchemaOf,
+};
+pub use secrets::{
+    HeldFrom, Previous, Reference, RevealedSecret, Secret, SecretRollback, SecretRotation, SecretStatus,
+    VaultField, is_secret_value,
 };
 pub use services::{Auth, AuthHeader, Endpoint, Service, Timeouts};
 pub use sessions::{BootstrapAnswer, Done, PasswordChange, SignIn, WhoAmI};

@@ -2,7 +2,7 @@
 
 use keyward_model::{
     AccountSpec, ApiSpec, ApplicationSpec, ConsumerSpec, GatewaySpec, GrantSpec, GroupSpec, JwtSpec,
-    KeyPairSpec, MemberSpec, OpaqueSpec, OperatorSpec, OperatorTokenSpec, ServiceSpec, StageSpec,
+    KeyPairSpec, MemberSpec, OpaqueSpec, OperatorSpec, OperatorTokenSpec, SecretSpec, ServiceSpec, StageSpec,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,7 +12,7 @@ use crate::dollar::Dollars;
 use crate::read::{Item, Reader};
 use crate::{
     FieldProblem, GrantBatchSpec, NewApplicationSpec, NewConsumerSpec, accounts, apis, applications, callers,
-    consumers, credentials, gateways, grants, groups, jwt, operators, services,
+    consumers, credentials, gateways, grants, groups, jwt, operators, secrets, services,
 };
 
 /// A `*Spec` of the model that has a description: a DTO with the field names of the world file.
@@ -91,6 +91,7 @@ macro_rules! described {
 described! {
     AccountSpec => accounts::Account, accounts::read, r#"{"name":"a"}"#;
     GatewaySpec => gateways::Gateway, gateways::read, r#"{"name":"a"}"#;
+    SecretSpec => secrets::Secret, secrets::read, r#"{"name":"a"}"#;
     ServiceSpec => services::Service, services::read, r#"{"name":"a","endpoints":["http://a"]}"#;
     ApiSpec => apis::Api, apis::read, r#"{"name":"a","admits":["anyone"]}"#;
     StageSpec => apis::StageBinding, apis::read_binding, r#"{"service":"a"}"#;

@@ -8,11 +8,11 @@ use std::fmt::{self, Write as _};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use keyward_model::{Located, ParseError, Place, Plaintext};
+use keyward_model::{Located, ParseError, Place, Plaintext, SecretText};
 
 use crate::FieldProblem;
 use crate::document::{Node, Position, Value};
-use crate::dollar::{self, Dollars};
+use crate::dollar::{self, Dollars, Refs};
 
 /// Collects the problems of one document.
 pub(crate) struct Reader<'e> {
@@ -194,7 +194,7 @@ impl<'a> Item<'a> {
     pub(crate) fn text(&self) -> Option<String> {
         let dollars =
             if matches!(self.reader.dollars, Dollars::Api) { None } else { Some(&self.reader.dollars) };
-        self.raw_text(dollars)
+        self.raw_text(dollars, Refs::Refused)
     }
 
     /// A text with at most this many characters, none of them a control character other than line feed and tab.
@@ -211,10 +211,19 @@ impl<'a> Item<'a> {
 
     /// A secret value. Never named in a message.
     pub(crate) fn secret(&self) -> Option<Plaintext> {
-        self.raw_text(Some(&self.reader.dollars)).map(Plaintext::new)
+        self.raw_text(Some(&self.reader.dollars), Refs::Refused).map(Plaintext::new)
     }
 
-    fn raw_text(&self, dollars: Option<&Dollars<'_>>) -> Option<String> {
+    /// A secret value in which secrets may be referred to. Never named in a message.
+    pub(crate) fn secret_text(&self) -> Option<SecretText> {
+        let written = Plaintext::new(self.raw_text(Some(&self.reader.dollars), Refs::Kept)?);
+        match SecretText::parse(written.expose_secret()) {
+            Ok(text) => Some(text),
+            Err(error) => self.wrong(error),
+        }
+    }
+
+    fn raw_text(&self, dollars: Option<&Dollars<'_>>, refs: Refs) -> Option<String> {
         let (text, plain) = match &self.node.value {
             Value::Quoted(text) => (text, false),
             Value::Plain(text) => (text, true),
@@ -224,7 +233,7 @@ impl<'a> Item<'a> {
         if plain && unclear {
             return self.wrong("must be a text; put quotes around it");
         }
-        match dollars.map(|dollars| dollar::expand(text, dollars)) {
+        match dollars.map(|dollars| dollar::expand(text, dollars, refs)) {
             None => Some(text.clone()),
             Some(Ok(text)) => Some(text),
             Some(Err(message)) => self.wrong(message),
@@ -247,7 +256,7 @@ impl<'a> Item<'a> {
     fn unquoted(&self) -> Option<String> {
         match (&self.node.value, &self.reader.dollars) {
             (Value::Plain(text), Dollars::Api) => Some(text.clone()),
-            (Value::Plain(text), dollars) => match dollar::expand(text, dollars) {
+            (Value::Plain(text), dollars) => match dollar::expand(text, dollars, Refs::Refused) {
                 Ok(text) => Some(text),
                 Err(message) => self.wrong(message),
             },

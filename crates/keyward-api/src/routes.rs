@@ -9,7 +9,7 @@ pub use parameter::{Form, Parameter};
 use about::{list, made, one, plain, redirect, text, written};
 use parameter::{
     ACCOUNTS, APIS, APPLY, AUDIT, AUDIT_EXPORT, AUDIT_MARK, DELETE, DRY, EXPLAIN, EXPORT, FIND, GRANTS, LIST,
-    NAMED, NONE, ONE, RENOUNCE, REVIEW, TAGGED, USAGE, WHO_CAN,
+    NAMED, NONE, ONE, REFERENCES, RENOUNCE, REVIEW, TAGGED, USAGE, WHO_CAN,
 };
 
 use crate::consumers::Consumer;
@@ -18,8 +18,9 @@ use crate::groups::GivenMember;
 use crate::{
     Account, Answer, Api, Application, Applied, AuditCheck, AuditEntry, BootstrapAnswer, Credential, Deleted,
     Done, Explanation, ForeignCaller, Gateway, Grant, GrantBatch, GrantsGiven, Group, Jwt, NewApplication,
-    NewConsumer, Node, Operator, OperatorToken, PasswordChange, Revealed, ReviewItem, Revoked, Service,
-    SignIn, StageBinding, Stored, StoredToken, Usage, WhoAmI, WhoCan,
+    NewConsumer, Node, Operator, OperatorToken, PasswordChange, Reference, Revealed, RevealedSecret,
+    ReviewItem, Revoked, Secret, SecretRollback, SecretRotation, Service, SignIn, StageBinding, Stored,
+    StoredToken, Usage, WhoAmI, WhoCan,
 };
 
 pub use keyward_model::Action;
@@ -214,6 +215,33 @@ routes! {
     ListNodes = Get "/v1/nodes", "node" List: list::<Node>(NONE);
     /// Forget a node that will not come back: nobody waits for it any more.
     ForgetNode = Delete "/v1/nodes/{id}", "node" Delete: plain::<Deleted>(NONE).by_id("node_");
+
+    /// List secrets, oldest first, without their values.
+    ListSecrets = Get "/v1/secrets", "secret" List: list::<Stored<Secret>>(LIST);
+    /// Make a secret: with the value that is given, a generated one, or one that is held elsewhere.
+    CreateSecret = Post "/v1/secrets", "secret" Create:
+        made::<Stored<Secret>>(NONE).takes::<Secret>(r#"{"name": "partner_key", "description": "of the shop"}"#);
+    /// Show a secret, without its value.
+    ShowSecret = Get "/v1/secrets/{id}", "secret" Show: one::<Stored<Secret>>(ONE);
+    /// Change a secret: only what is sent changes.
+    ChangeSecret = Patch "/v1/secrets/{id}", "secret" Change:
+        one::<Stored<Secret>>(ONE).changes::<Secret>(r#"{"description": "it is new"}"#);
+    /// Delete a secret; refused while anything refers to it.
+    DeleteSecret = Delete "/v1/secrets/{id}", "secret" Delete: plain::<Deleted>(DELETE).if_match();
+    /// Let a secret take effect again.
+    EnableSecret = Post "/v1/secrets/{id}/enable", "secret" Enable: one::<Stored<Secret>>(ONE).if_match();
+    /// Let a secret take no effect, at once; with `dry_run`, say what that would break.
+    DisableSecret = Post "/v1/secrets/{id}/disable", "secret" Disable: one::<Stored<Secret>>(ONE).if_match();
+    /// Give a secret another value; the old one goes on proving who calls for a while.
+    RotateSecret = Post "/v1/secrets/{id}/rotate", "secret" Rotate:
+        one::<Stored<Secret>>(ONE).takes::<SecretRotation>(r#"{"overlap_s": 3600}"#).if_match();
+    /// Give a secret its value before back.
+    RollBackSecret = Post "/v1/secrets/{id}/rollback", "secret" Rotate:
+        one::<Stored<Secret>>(ONE).takes::<SecretRollback>(r#"{"overlap_s": 3600}"#).if_match();
+    /// Show the value of a secret. Audited.
+    RevealSecret = Post "/v1/secrets/{id}/reveal", "secret" Reveal: plain::<Answer<RevealedSecret>>(ONE);
+    /// List who refers to a secret.
+    ListReferences = Get "/v1/secrets/{id}/references", "secret" List: list::<Reference>(REFERENCES);
 
     /// List services, oldest first.
     ListServices = Get "/v1/services", "service" List: list::<Stored<Service>>(LIST);

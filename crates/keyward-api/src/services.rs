@@ -1,11 +1,12 @@
 //! Services: the upstreams.
 
 use keyward_model::{
-    EndpointSpec, HeaderName, Plaintext, ServiceAuth, ServiceKind, ServiceSpec, ServiceTimeouts,
+    EndpointSpec, HeaderName, SecretText, ServiceAuth, ServiceKind, ServiceSpec, ServiceTimeouts,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::credentials;
 use crate::forms as form;
 use crate::read::{Item, Shape, flag, parse};
 use crate::text::{self, DESCRIPTION_MAX};
@@ -202,9 +203,11 @@ fn service_header(item: &Item<'_>) -> Option<HeaderName> {
     text::free_header(item)
 }
 
-fn header_secret(item: &Item<'_>) -> Option<Plaintext> {
-    let value = item.secret()?;
-    let text = value.expose_secret();
+/// Of one with references, only what stands beside them can be looked at here.
+fn header_secret(item: &Item<'_>) -> Option<SecretText> {
+    let value = item.secret_text()?;
+    let written = value.written();
+    let text = value.plain().unwrap_or(&written).expose_secret();
     if text.is_empty() || text.len() > 8_192 || !text::is_header_value(text) || !text.is_ascii() {
         return item
             .wrong("a header's value has 1 to 8192 visible ASCII characters, with blanks only within");
@@ -230,7 +233,7 @@ impl From<&ServiceSpec> for Service {
             auth: spec.service_auth.as_ref().map(|ServiceAuth::Header { name, value }| Auth {
                 header: AuthHeader {
                     name: name.to_string(),
-                    value: value.as_ref().map(|value| value.expose_secret().to_owned()),
+                    value: value.as_ref().map(credentials::written),
                 },
             }),
         }

@@ -97,18 +97,23 @@ pub(crate) fn word(item: &Item<'_>) -> Option<Box<str>> {
 }
 
 /// An API key or AppCode that somebody chose.
-pub(crate) fn opaque_value(item: &Item<'_>) -> Option<keyward_model::Plaintext> {
+pub(crate) fn opaque_value(item: &Item<'_>) -> Option<keyward_model::SecretText> {
     visible_secret(item, OPAQUE_MIN, SECRET_MAX)
 }
 
 /// An AppSecret that somebody chose.
-pub(crate) fn app_secret(item: &Item<'_>) -> Option<keyward_model::Plaintext> {
+pub(crate) fn app_secret(item: &Item<'_>) -> Option<keyward_model::SecretText> {
     visible_secret(item, 1, 256)
 }
 
-fn visible_secret(item: &Item<'_>, min: usize, max: usize) -> Option<keyward_model::Plaintext> {
-    let secret = item.secret()?;
-    let value = secret.expose_secret();
+/// Of one with references, only what stands beside them can be looked at here.
+fn visible_secret(item: &Item<'_>, min: usize, max: usize) -> Option<keyward_model::SecretText> {
+    let secret = item.secret_text()?;
+    let written = secret.written();
+    let (value, min) = match secret.plain() {
+        Some(plain) => (plain.expose_secret(), min),
+        None => (written.expose_secret(), 1),
+    };
     if !value.bytes().all(|b| b.is_ascii_graphic()) || !(min..=max).contains(&value.len()) {
         return item
             .wrong(format_args!("a value has {min} to {max} visible ASCII characters without blanks"));

@@ -8,7 +8,7 @@ use crate::FieldProblem;
 use crate::document::{Doubled, Node, SyntaxError};
 use crate::dollar::Dollars;
 use crate::read::{Item, Reader, Shape};
-use crate::{accounts, apis, applications, brief, consumers, gateways, grants, groups, services};
+use crate::{accounts, apis, applications, brief, consumers, gateways, grants, groups, secrets, services};
 
 /// A world file that was read: what it says, and where each part of it stands.
 #[derive(Clone, Debug)]
@@ -24,6 +24,7 @@ const SHAPE: Shape = Shape {
         "version",
         "accounts",
         "gateways",
+        "secrets",
         "services",
         "apis",
         "applications",
@@ -31,7 +32,7 @@ const SHAPE: Shape = Shape {
         "groups",
         "grants",
     ],
-    later: &["secrets", "plugins", "limits", "operators", "budgets"],
+    later: &["plugins", "limits", "operators", "budgets"],
 };
 
 impl WorldFile {
@@ -100,7 +101,7 @@ impl WorldFile {
 /// The text of why it cannot be written.
 pub fn write_yaml(world: &World) -> Result<String, String> {
     let node = brief::world(world)?;
-    serde_saphyr::to_string(&Doubled(&node)).map_err(|error| error.to_string())
+    serde_saphyr::to_string(&Doubled::world(&node)).map_err(|error| error.to_string())
 }
 
 /// Writes a world as JSON for the admin API, secret values included: what `keyward apply` sends.
@@ -109,7 +110,7 @@ pub fn write_yaml(world: &World) -> Result<String, String> {
 /// The text of why it cannot be written.
 pub fn write_json(world: &World) -> Result<String, String> {
     let node = brief::world(world)?;
-    serde_json::to_string(&Doubled(&node)).map_err(|error| error.to_string())
+    serde_json::to_string(&Doubled::world(&node)).map_err(|error| error.to_string())
 }
 
 fn read_world(root: &Item<'_>) -> Option<World> {
@@ -123,6 +124,7 @@ fn read_world(root: &Item<'_>) -> Option<World> {
     let nouns: BTreeSet<Noun> = Noun::ALL.into_iter().filter(named).collect();
     let accounts = fields.or("accounts", Vec::new(), |item| entries(item, accounts::read));
     let gateways = fields.or("gateways", Vec::new(), |item| entries(item, gateways::read));
+    let secrets = fields.or("secrets", Vec::new(), |item| entries(item, secrets::read));
     let services = fields.or("services", Vec::new(), |item| entries(item, services::read));
     let apis = fields.or("apis", Vec::new(), |item| entries(item, apis::read));
     let applications = fields.or("applications", Vec::new(), |item| entries(item, applications::read));
@@ -134,6 +136,7 @@ fn read_world(root: &Item<'_>) -> Option<World> {
         nouns,
         accounts: accounts?,
         gateways: gateways?,
+        secrets: secrets?,
         services: services?,
         apis: apis?,
         applications: applications?,

@@ -176,7 +176,7 @@ fn every_field_of_accounts_gateways_and_services_is_read() {
     let Some(ServiceAuth::Header { name, value }) = &service.service_auth else { panic!("no auth") };
     assert_eq!(name.as_str(), "x-backend-key");
     assert_eq!(
-        value.as_ref().unwrap().expose_secret(),
+        value.as_ref().unwrap().plain().unwrap().expose_secret(),
         "Bearer b$${X}",
         "what a variable brings is not scanned"
     );
@@ -227,7 +227,7 @@ fn every_field_of_callers_and_groups_is_read() {
     assert_eq!(app.extension.as_deref(), Some("tier=gold"));
     let pairs = app.key_pairs.as_ref().unwrap();
     assert_eq!(pairs[0].app_key.as_ref().unwrap().as_str(), "203753385", "an unquoted number is a text here");
-    assert_eq!(pairs[0].app_secret.as_ref().unwrap().expose_secret(), "s3cr3t$");
+    assert_eq!(pairs[0].app_secret.as_ref().unwrap().plain().unwrap().expose_secret(), "s3cr3t$");
     assert_eq!((pairs[0].scheme, pairs[0].enabled), (SignatureScheme::Tencent, false));
     assert_eq!((&pairs[1].app_key, &pairs[1].app_secret), (&None, &None));
     assert_eq!(

@@ -1,10 +1,11 @@
 //! Who does something in the admin plane, and whether they may.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use keyward_model::{
-    AccountId, Action, Name, OperatorId, OperatorTokenId, Permission, Role, RoleIn, permission,
+    AccountId, Action, Name, OperatorId, OperatorTokenId, Permission, Role, RoleIn, Secret, permission,
 };
 
 use keyward_store::Within;
@@ -123,6 +124,53 @@ impl Actor {
         let held = acting.roles.iter().filter(|held| needed.roles.contains(&held.role));
         let accounts: Option<Vec<AccountId>> = held.map(|held| held.account).collect();
         accounts.map_or(Seen::Everything, Seen::Only)
+    }
+
+    /// May this actor refer to this secret, or send it to other addresses?
+    ///
+    /// # Errors
+    /// Why not, and who may.
+    pub(crate) fn may_use(&self, secret: &Secret) -> Result<(), String> {
+        self.may_with(secret, secret.spec.use_by.as_ref(), Action::Use)
+    }
+
+    /// May this actor see the value of this secret?
+    ///
+    /// # Errors
+    /// Why not, and who may.
+    pub(crate) fn may_read(&self, secret: &Secret) -> Result<(), String> {
+        self.may_with(secret, secret.spec.read_by.as_ref(), Action::Reveal)
+    }
+
+    /// Owners may; besides them those who are named, or where nobody is, those whose role allows it.
+    fn may_with(
+        &self,
+        secret: &Secret,
+        named: Option<&BTreeSet<Name>>,
+        action: Action,
+    ) -> Result<(), String> {
+        let Self::Operator(acting) = self else { return Ok(()) };
+        let here = |held: &&RoleIn| held.account.is_none_or(|account| account == secret.account);
+        let mut held = acting.roles.iter().filter(here);
+        let may = match named {
+            Some(named) => named.contains(&acting.name) || held.any(|held| held.role == Role::Owner),
+            None => held.any(|held| permission("secret", action).roles.contains(&held.role)),
+        };
+        if may {
+            return Ok(());
+        }
+        let verb = if action == Action::Use { "use" } else { "read" };
+        let who = match named {
+            Some(named) => {
+                let names: Vec<String> = named.iter().map(|name| format!("`{name}`")).collect();
+                format!(
+                    "only owners and {} may",
+                    if names.is_empty() { "nobody else".to_owned() } else { names.join(", ") }
+                )
+            }
+            None => "only owners and admins may".to_owned(),
+        };
+        Err(format!("to {verb} secret `{}` is not allowed to `{}`: {who}", secret.spec.name, acting.name))
     }
 
     /// The only account that this actor has to do with, if it is one: where names are looked up unless told.

@@ -225,7 +225,14 @@ impl Object for ApplicationObject {
             created: found.created,
             changed: found.changed,
             spec: spec.ok_or_else(|| incomplete(Noun::Application, &caller.name))?,
-            credentials: rows.iter().map(|row| credential_view(row, reveal)).collect(),
+            credentials: rows
+                .iter()
+                .map(|row| {
+                    let mut view = credential_view(row, reveal);
+                    gather.trouble_of_credential(&mut view);
+                    view
+                })
+                .collect(),
         })
     }
 

@@ -120,8 +120,15 @@ pub fn compile_world(
             _ => {}
         }
     }
-    let context =
-        PlanContext { now, digest_key, own_listeners: &[], prune: false, must_create: false, target: None };
+    let context = PlanContext {
+        now,
+        actor: &Actor::Start,
+        digest_key,
+        own_listeners: &[],
+        prune: false,
+        must_create: false,
+        target: None,
+    };
     let plan = plan(existing, world, &context, minter)
         .map_err(|problems| ControlError::from(problems).about_a_document())?;
     for step in plan.steps {

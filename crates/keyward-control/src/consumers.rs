@@ -214,6 +214,7 @@ impl Object for ConsumerObject {
         let spec = consumer_spec(&gather.existing, caller, rows.iter().map(|row| &row.object));
         let reveal = gather.existing.accounts.get(&caller.account).is_some_and(|account| account.reveal);
         let mut credentials: Vec<_> = rows.iter().map(|row| credential_view(row, reveal)).collect();
+        credentials.iter_mut().for_each(|view| gather.trouble_of_credential(view));
         for view in &mut credentials {
             gather.key_set(view).await?;
         }

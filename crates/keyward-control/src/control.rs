@@ -20,7 +20,7 @@ use crate::writer::{Work, Writes};
 use crate::{
     Accounts, Actor, Apis, Applications, Applied, ApplyOptions, Audit, Callers, Clock, Consumers,
     ControlError, Credentials, ErrorKind, Gateways, Grants, Groups, Minter, Operators, Random, Review,
-    Services, Sessions, Usage, follow, load, nodes, writer,
+    Secrets, Services, Sessions, Usage, follow, load, nodes, writer,
 };
 
 /// How a node's control is set up.
@@ -266,6 +266,11 @@ impl Control {
     /// What can be done with services.
     pub fn services(&self) -> Services<'_> {
         Services { control: self }
+    }
+
+    /// What can be done with secrets.
+    pub fn secrets(&self) -> Secrets<'_> {
+        Secrets { control: self }
     }
 
     /// What can be done with APIs.

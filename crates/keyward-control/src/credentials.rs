@@ -1,8 +1,9 @@
 //! Credentials: what can be done with them, whoever's they are.
 
 use keyward_model::{
-    Action, AppKey, CallerId, Credential, CredentialId, IdentityClaim, JwkSet, JwtSettings, KeyPairSpec,
-    Noun, OpaqueSpec, Origin, Place, Plaintext, Proof, Revision, SignatureScheme, Timestamp, World,
+    Action, AppKey, CallerId, Credential, CredentialId, IdentityClaim, JwkSet, JwtKeys, JwtSettings,
+    KeyPairSpec, Noun, OpaqueProof, OpaqueSpec, Origin, Place, Plaintext, Proof, Revision, SecretText,
+    SignatureScheme, Timestamp, World, check_app_secret, check_opaque,
 };
 use keyward_store::{CredentialRecord, CredentialRow, Record, RecordId, Sealing, Stored, Touch};
 use serde_json::json;
@@ -11,7 +12,7 @@ use crate::gather::Gather;
 use crate::job::Job;
 use crate::minter::hint;
 use crate::object::{self, NO_WARNINGS, Object};
-use crate::plan::{Step, check_app_secret, check_opaque, describe_credential};
+use crate::plan::{Step, describe_credential};
 use crate::views::credential_view;
 use crate::{
     Actor, Control, ControlError, Created, Deleted, ErrorKind, KeySetHealth, Minted, ObjectRef, Problem,
@@ -35,6 +36,10 @@ pub struct CredentialView {
     pub is_default: bool,
     /// Of a generated AppCode or API key: how it begins and ends, such as `kw_key_…x7Qa`.
     pub hint: Option<String>,
+    /// What it refers to, as it was written, if its value is a secret's.
+    pub reference: Option<String>,
+    /// Why it proves nothing now, as this node sees it; absent: what it refers to can be resolved.
+    pub trouble: Option<String>,
     /// Of a JWT: the claim by which a token names its consumer.
     pub identity_claim: Option<IdentityClaim>,
     /// Of a JWT: how tokens are read.
@@ -95,7 +100,7 @@ impl Credentials<'_> {
     pub async fn get(&self, actor: &Actor, id: CredentialId) -> Result<CredentialView, ControlError> {
         actor.may("credential", Action::Show)?;
         let mut reader = self.control.store().reader().await?;
-        let mut gather = Gather::new(reader.reads(), actor, self.control.now());
+        let mut gather = Gather::new(reader.reads(), actor, self.control.now()).seeing(self.control);
         let found = stored(&mut gather, id).await?;
         view(&mut gather, &found).await
     }
@@ -111,7 +116,7 @@ impl Credentials<'_> {
     ) -> Result<CredentialView, ControlError> {
         actor.may("credential", Action::Show)?;
         let mut reader = self.control.store().reader().await?;
-        let mut gather = Gather::new(reader.reads(), actor, self.control.now());
+        let mut gather = Gather::new(reader.reads(), actor, self.control.now()).seeing(self.control);
         let found = gather.reads.credential_by_app_key(app_key).await?;
         let found = found.filter(|found| found.object.app_key.as_ref() == Some(app_key));
         let found = found.filter(|found| gather.sees(Some(found.object.account)));
@@ -126,7 +131,7 @@ impl Credentials<'_> {
     pub async fn list(&self, actor: &Actor, caller: CallerId) -> Result<Vec<CredentialView>, ControlError> {
         actor.may("credential", Action::List)?;
         let mut reader = self.control.store().reader().await?;
-        let mut gather = Gather::new(reader.reads(), actor, self.control.now());
+        let mut gather = Gather::new(reader.reads(), actor, self.control.now()).seeing(self.control);
         gather.callers(&[caller]).await?;
         let account = gather.existing.callers.get(&caller).map(|caller| caller.account);
         if !account.is_some_and(|account| gather.sees(Some(account))) {
@@ -317,9 +322,12 @@ fn own_value(gather: &Gather<'_>, caller: CallerId, world: &World) -> Result<(),
     let values = codes.chain(keys).filter_map(|opaque: &OpaqueSpec| opaque.value.as_ref());
     let pairs = world.applications.iter().flat_map(|entry| entry.value.key_pairs.iter().flatten());
     let known = gather.existing.credentials.get(&caller).map(Vec::as_slice).unwrap_or_default();
-    for value in values {
-        let digest = gather.reads.digest(value);
-        if known.iter().any(|known| known.row.digest == Some(digest)) {
+    for text in values {
+        let is_known = match text.plain().map(|value| gather.reads.digest(value)) {
+            Some(digest) => known.iter().any(|known| known.row.digest == Some(digest)),
+            None => known.iter().any(|known| known.row.reference.as_ref() == Some(text)),
+        };
+        if is_known {
             return Err(value_taken("value"));
         }
     }
@@ -385,6 +393,7 @@ async fn view(
     let reveal = gather.existing.accounts.get(&account).is_some_and(|account| account.reveal);
     let mut view = credential_view(found, reveal);
     gather.key_set(&mut view).await?;
+    gather.trouble_of_credential(&mut view);
     Ok(view)
 }
 
@@ -430,6 +439,11 @@ pub(crate) async fn new_value(
     row: &CredentialRow,
     given: Option<Plaintext>,
 ) -> Result<Reset, ControlError> {
+    if let Some(reference) = row.reference.as_ref().and_then(SecretText::shown) {
+        let text =
+            format!("its value is `{reference}`: rotate the secret, or give its caller another credential");
+        return Err(ControlError::new(ErrorKind::Conflict, "credential_refers", text));
+    }
     let malformed = |text: String| Problem::invalid("value_malformed", "value", text);
     let is_given = given.is_some();
     let damaged = |what: &str| ControlError::not_found(what, format!("of credential `{}`", row.id));
@@ -443,7 +457,7 @@ pub(crate) async fn new_value(
             check_app_secret(&secret).map_err(malformed)?;
             let proof = Proof::KeyPair {
                 app_key: row.app_key.clone().ok_or_else(|| damaged("AppKey"))?,
-                app_secret: secret.clone(),
+                app_secret: secret.clone().into(),
                 scheme: row.scheme.ok_or_else(|| damaged("scheme"))?,
                 is_default: row.is_default,
             };
@@ -464,7 +478,7 @@ pub(crate) async fn new_value(
                 None => job.minter.key_set()?,
             };
             let binding = keyward_model::JwtBinding {
-                jwks,
+                keys: JwtKeys::Own(jwks),
                 settings: row.jwt.clone().ok_or_else(|| damaged("settings"))?,
                 identity_claim: row.identity_claim.clone().ok_or_else(|| damaged("identity claim"))?,
             };
@@ -487,7 +501,8 @@ pub(crate) async fn new_value(
             if !gather.existing.accounts.get(&row.account).is_some_and(|account| account.reveal) {
                 sealing = Some(Sealing::DigestOnly);
             }
-            let proof = if kind == "api_key" { Proof::ApiKey { digest } } else { Proof::AppCode { digest } };
+            let digest = OpaqueProof::Digest(digest);
+            let proof = if kind == "api_key" { Proof::ApiKey(digest) } else { Proof::AppCode(digest) };
             (proof, value)
         }
     };
@@ -504,7 +519,7 @@ pub(crate) async fn new_value(
         account: row.account,
         credential,
         hint: if is_given { None } else { hint(&value) },
-        sealing: sealing.unwrap_or_else(|| Sealing::Set(value.clone())),
+        sealing: sealing.unwrap_or_else(|| Sealing::Set(value.clone().into())),
     };
     let weak = is_given && row.kind != "jwt" && value.is_weak();
     Ok(Reset { record, generated: (!is_given).then_some(value), weak })

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keyward_access::SnapshotUpdate;
-use keyward_model::{AccountId, Caller, CallerId, Credential, Grant, GrantId, Grantee, Group, GroupId};
+use keyward_model::{
+    AccountId, Caller, CallerId, Credential, Grant, GrantId, Grantee, Group, GroupId, SecretId,
+};
 use keyward_store::{Change, Reads, Record, RecordId, StoreError};
 
 use crate::plan::Owner;
@@ -11,7 +13,7 @@ use crate::plan::Owner;
 /// What was touched, as the Snapshot counts.
 #[derive(Default)]
 pub(crate) struct Dirty {
-    /// Accounts, gateways, services and APIs; and whether they are gone.
+    /// Accounts, gateways, secrets, services and APIs; and whether they are gone.
     single: BTreeMap<RecordId, bool>,
     /// Callers, also where only a credential of theirs was touched; and whether they are gone.
     callers: BTreeMap<CallerId, bool>,
@@ -82,6 +84,15 @@ impl Dirty {
         self.single.iter().filter_map(account).collect()
     }
 
+    /// The secrets that were written.
+    pub(crate) fn secrets(&self) -> Vec<SecretId> {
+        let secret = |(id, gone): (&RecordId, &bool)| match id {
+            RecordId::Secret(id) if !gone => Some(*id),
+            _ => None,
+        };
+        self.single.iter().filter_map(secret).collect()
+    }
+
     fn put_id(&mut self, id: &RecordId, owner: Option<Grantee>) {
         match (*id, owner) {
             (RecordId::Caller(caller), _) => {
@@ -100,7 +111,14 @@ impl Dirty {
                 self.grants.insert(grant, DirtyGrant::ToRead(grantee));
             }
             (RecordId::Credential(_) | RecordId::Grant(_), _) => self.unclear = true,
-            (RecordId::Account(_) | RecordId::Gateway(_) | RecordId::Service(_) | RecordId::Api(_), _) => {
+            (
+                RecordId::Account(_)
+                | RecordId::Gateway(_)
+                | RecordId::Secret(_)
+                | RecordId::Service(_)
+                | RecordId::Api(_),
+                _,
+            ) => {
                 self.single.insert(*id, false);
             }
             // No decision about a request depends on them.
@@ -126,7 +144,14 @@ impl Dirty {
                 self.grants.insert(grant, DirtyGrant::Gone(grantee));
             }
             (RecordId::Credential(_) | RecordId::Grant(_), _) => self.unclear = true,
-            (RecordId::Account(_) | RecordId::Gateway(_) | RecordId::Service(_) | RecordId::Api(_), _) => {
+            (
+                RecordId::Account(_)
+                | RecordId::Gateway(_)
+                | RecordId::Secret(_)
+                | RecordId::Service(_)
+                | RecordId::Api(_),
+                _,
+            ) => {
                 self.single.insert(*id, true);
             }
             (RecordId::Operator(_) | RecordId::OperatorToken(_), _) => self.beside = true,
@@ -156,10 +181,12 @@ impl Updates {
         self.list.extend(match (found, id) {
             (Some(Record::Account(account)), _) => Some(SnapshotUpdate::UpsertAccount(account)),
             (Some(Record::Gateway(gateway)), _) => Some(SnapshotUpdate::UpsertGateway(gateway)),
+            (Some(Record::Secret(secret)), _) => Some(SnapshotUpdate::UpsertSecret(secret)),
             (Some(Record::Service(service)), _) => Some(SnapshotUpdate::UpsertService(service)),
             (Some(Record::Api(api)), _) => Some(SnapshotUpdate::UpsertApi(Box::new(api))),
             (_, RecordId::Account(id)) => Some(SnapshotUpdate::RemoveAccount(id)),
             (_, RecordId::Gateway(id)) => Some(SnapshotUpdate::RemoveGateway(id)),
+            (_, RecordId::Secret(id)) => Some(SnapshotUpdate::RemoveSecret(id)),
             (_, RecordId::Service(id)) => Some(SnapshotUpdate::RemoveService(id)),
             (_, RecordId::Api(id)) => Some(SnapshotUpdate::RemoveApi(id)),
             _ => None,

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use keyward_model::{
-    AccountId, Action, CallerId, CallerKind, JwtKeySource, JwtSpec, Name, Noun, Proof, Timestamp, World,
+    AccountId, Action, CallerId, CallerKind, JwtKeySource, JwtKeys, JwtSpec, Name, Noun, Proof, Timestamp,
+    World,
 };
 use keyward_store::{ApisOf, CallerFilter, GrantsOf, ListPage, ObjectsOf, Stored};
 
@@ -14,7 +15,7 @@ use crate::gather::Gather;
 use crate::groups::GroupObject;
 use crate::object::Object;
 use crate::plan::alone;
-use crate::views::{account_spec, service_spec};
+use crate::views::{account_spec, secret_spec, service_spec};
 use crate::{Actor, Control, ControlError};
 
 /// Rows that are read at once.
@@ -70,6 +71,13 @@ async fn export_account(
     world: &mut World,
 ) -> Result<(), ControlError> {
     let mut page = ListPage::first(PAGE);
+    loop {
+        let found = gather.reads.list_secrets(&ObjectsOf::within(account), &page).await?;
+        world.secrets.extend(found.iter().map(|secret| alone(secret_spec(&secret.object))));
+        if !next(&mut page, &found, |secret| secret.id.to_string()) {
+            break;
+        }
+    }
     loop {
         let found = gather.reads.list_services(&ObjectsOf::within(account), &page).await?;
         world.services.extend(found.iter().map(|service| alone(service_spec(&service.object))));
@@ -148,9 +156,10 @@ async fn write_public_keys(
     let opened = gather.reads.open(&row.object).map(|record| record.credential.proof);
     if let Ok(Proof::Jwt(binding)) = opened
         && binding.settings.remote.is_none()
-        && !binding.jwks.holds_secrets()
+        && let JwtKeys::Own(jwks) = binding.keys
+        && !jwks.holds_secrets()
     {
-        jwt.keys = JwtKeySource::Given(binding.jwks);
+        jwt.keys = JwtKeySource::Given(jwks);
     }
     Ok(())
 }
@@ -186,6 +195,7 @@ fn nouns(world: &World) -> BTreeSet<Noun> {
     let named = [
         (Noun::Account, !world.accounts.is_empty()),
         (Noun::Gateway, !world.gateways.is_empty()),
+        (Noun::Secret, !world.secrets.is_empty()),
         (Noun::Service, !world.services.is_empty()),
         (Noun::Api, !world.apis.is_empty()),
         (Noun::Application, !world.applications.is_empty()),

@@ -279,6 +279,8 @@ fn object_of(update: &SnapshotUpdate) -> ObjectId {
         U::RemoveAccount(id) => ObjectId::Account(*id),
         U::UpsertGateway(gateway) => ObjectId::Gateway(gateway.id),
         U::RemoveGateway(id) => ObjectId::Gateway(*id),
+        U::UpsertSecret(secret) => ObjectId::Secret(secret.id),
+        U::RemoveSecret(id) => ObjectId::Secret(*id),
         U::UpsertService(service) => ObjectId::Service(service.id),
         U::RemoveService(id) => ObjectId::Service(*id),
         U::UpsertApi(api) => ObjectId::Api(api.id),
@@ -298,6 +300,7 @@ fn removal_of(update: &SnapshotUpdate) -> Option<SnapshotUpdate> {
     Some(match update {
         U::UpsertAccount(account) => U::RemoveAccount(account.id),
         U::UpsertGateway(gateway) => U::RemoveGateway(gateway.id),
+        U::UpsertSecret(secret) => U::RemoveSecret(secret.id),
         U::UpsertService(service) => U::RemoveService(service.id),
         U::UpsertApi(api) => U::RemoveApi(api.id),
         U::UpsertCaller { caller, .. } => U::RemoveCaller(caller.id),

@@ -1,10 +1,13 @@
 //! Gathers from the store what a plan or a view needs, and no more: work in proportion to what is asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use keyward_access::Snapshot;
 use keyward_model::{
     Account, AccountId, Api, ApiId, CallerId, CallerKind, GatewayId, Grant, GrantSpec, Grantee, GranteeSpec,
-    Group, GroupId, JwtSpec, Name, Plaintext, RoleIn, ServiceId, Timestamp, World,
+    Group, GroupId, JwtKeySource, JwtSpec, Name, Plaintext, RoleIn, SecretId, SecretText, ServiceAuth,
+    ServiceId, Timestamp, World,
 };
 use keyward_store::{
     CredentialRow, GrantsOf, KeySetState, ListPage, ObjectsOf, Reads, StoreError, Stored, Within,
@@ -13,7 +16,7 @@ use keyward_store::{
 use crate::actor::Seen;
 use crate::plan::{Existing, Known};
 use crate::views::grant_spec;
-use crate::{Actor, CredentialView, KeySetHealth};
+use crate::{Actor, Control, ControlError, CredentialView, KeySetHealth};
 
 /// Gathers objects into an [`Existing`]. What was gathered is not read again.
 pub(crate) struct Gather<'r> {
@@ -22,6 +25,8 @@ pub(crate) struct Gather<'r> {
     /// The moment at which things are looked at.
     pub(crate) now: Timestamp,
     seen: Seen,
+    /// Where references are seen to hold or not; absent where what is shown is not in effect yet.
+    snapshot: Option<Arc<Snapshot>>,
 }
 
 /// Rows of a page while everything of an account is read.
@@ -30,7 +35,30 @@ const PAGE: u32 = 1_000;
 impl<'r> Gather<'r> {
     /// For this actor, for whom accounts that are not its own are not there by name.
     pub(crate) fn new(reads: Reads<'r>, actor: &Actor, now: Timestamp) -> Self {
-        Self { reads, existing: Existing::default(), now, seen: actor.seen() }
+        Self { reads, existing: Existing::default(), now, seen: actor.seen(), snapshot: None }
+    }
+
+    /// The same, showing what of it cannot be resolved now.
+    pub(crate) fn seeing(self, control: &Control) -> Self {
+        Self { snapshot: Some(control.snapshots().load_full()), ..self }
+    }
+
+    /// Why a credential proves nothing now, as far as the secrets go that it refers to.
+    pub(crate) fn trouble_of_credential(&self, view: &mut CredentialView) {
+        let caller = self.snapshot.as_ref().and_then(|snapshot| snapshot.caller(view.caller));
+        let credential = caller.and_then(|caller| caller.credential(view.id));
+        view.trouble = credential.and_then(|credential| credential.trouble()).map(str::to_owned);
+    }
+
+    /// Why a service cannot be called now, as far as the secrets go that it refers to.
+    pub(crate) fn trouble_of_service(&self, id: ServiceId) -> Option<String> {
+        let service = self.snapshot.as_ref()?.service(id)?;
+        service.trouble().map(str::to_owned)
+    }
+
+    /// Why a secret holds nothing now.
+    pub(crate) fn trouble_of_secret(&self, id: SecretId) -> Option<String> {
+        self.snapshot.as_ref()?.secret(id)?.trouble().map(str::to_owned)
     }
 
     /// May the actor know of this account's objects? What belongs to no account is there for all.
@@ -259,18 +287,81 @@ impl<'r> Gather<'r> {
     }
 
     /// What a plan for this world needs.
-    pub(crate) async fn world(&mut self, world: &World, prune: bool) -> Result<(), StoreError> {
+    pub(crate) async fn world(&mut self, world: &World, prune: bool) -> Result<(), ControlError> {
         for name in crate::plan::accounts_named(world) {
             self.account_named(&name).await?;
         }
         self.gateways().await?;
         self.services_and_apis(world).await?;
+        self.secrets_of(world).await?;
         self.callers_of(world).await?;
         self.groups_of(world).await?;
         self.grants_of(world).await?;
         self.holders(world).await?;
         if prune {
             self.everything_of(world).await?;
+        }
+        Ok(())
+    }
+
+    /// The secrets that the world describes or refers to, and those that its services refer to already.
+    async fn secrets_of(&mut self, world: &World) -> Result<(), StoreError> {
+        let mut names: BTreeMap<Name, BTreeSet<Name>> = BTreeMap::new();
+        let mut add = |account: &Name, text: &SecretText| {
+            let refs = text.refs().into_iter().map(Name::from);
+            names.entry(account.clone()).or_default().extend(refs);
+        };
+        for entry in &world.services {
+            let spec = &entry.value;
+            let account = self.existing.accounts.find(&spec.account).copied();
+            let key = account.map(|account| (account, spec.name.clone()));
+            let stored = key.and_then(|key| self.existing.services.find(&key));
+            // One that is renamed is known by its id alone.
+            let stored = stored.and_then(|id| self.existing.services.get(id)).into_iter();
+            let known = stored.chain(self.existing.services.iter().map(|(_, service)| service));
+            for auth in
+                known.filter_map(|service| service.spec.service_auth.as_ref()).chain(&spec.service_auth)
+            {
+                let ServiceAuth::Header { value, .. } = auth;
+                value.iter().for_each(|text| add(&spec.account, text));
+            }
+        }
+        for entry in &world.applications {
+            let spec = &entry.value;
+            let secrets = spec.key_pairs.iter().flatten().filter_map(|pair| pair.app_secret.as_ref());
+            let codes = spec.app_codes.iter().filter_map(|code| code.value.as_ref());
+            secrets.chain(codes).for_each(|text| add(&spec.account, text));
+        }
+        for entry in &world.consumers {
+            let spec = &entry.value;
+            let keys = spec.api_key.iter().flat_map(|api_key| api_key.keys.iter().flatten());
+            keys.filter_map(|key| key.value.as_ref()).for_each(|text| add(&spec.account, text));
+            if let Some(JwtKeySource::Reference(text)) = spec.jwt.as_ref().map(|jwt| &jwt.keys) {
+                add(&spec.account, text);
+            }
+        }
+        for entry in &world.secrets {
+            names.entry(entry.value.account.clone()).or_default().insert(entry.value.name.clone());
+        }
+        for (account, names) in names {
+            if let Some(account) = self.account_named(&account).await? {
+                let names: Vec<Name> = names.into_iter().collect();
+                self.secrets_named(account.id, &names).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The secrets of this account with these names, as far as there are any.
+    pub(crate) async fn secrets_named(
+        &mut self,
+        account: AccountId,
+        names: &[Name],
+    ) -> Result<(), StoreError> {
+        let missing = |name: &&Name| self.existing.secrets.find(&(account, (*name).clone())).is_none();
+        let missing: Vec<Name> = names.iter().filter(missing).cloned().collect();
+        for found in self.reads.secrets_named(account, &missing).await? {
+            self.existing.add_secret(found.object);
         }
         Ok(())
     }
@@ -407,14 +498,14 @@ impl<'r> Gather<'r> {
                     self.existing.hold(&found.object);
                 }
             }
-            for value in spec.app_codes.iter().filter_map(|code| code.value.as_ref()) {
+            for value in spec.app_codes.iter().filter_map(|code| code.value.as_ref()?.plain()) {
                 self.holder_of(value).await?;
             }
         }
         for entry in &world.consumers {
             let spec = &entry.value;
             let keys = spec.api_key.iter().flat_map(|api_key| api_key.keys.iter().flatten());
-            for value in keys.filter_map(|key| key.value.as_ref()) {
+            for value in keys.filter_map(|key| key.value.as_ref()?.plain()) {
                 self.holder_of(value).await?;
             }
             let account = self.existing.accounts.find(&spec.account).copied();
@@ -446,7 +537,7 @@ impl<'r> Gather<'r> {
     }
 
     /// Everything in the accounts that the world names, and whatever refers to it from elsewhere: for pruning.
-    async fn everything_of(&mut self, world: &World) -> Result<(), StoreError> {
+    async fn everything_of(&mut self, world: &World) -> Result<(), ControlError> {
         for found in self.reads.services().await? {
             self.existing.add_service(found.object);
         }
@@ -467,8 +558,18 @@ impl<'r> Gather<'r> {
     }
 
     /// Callers, groups and grants of an account.
-    pub(crate) async fn all_of(&mut self, account: AccountId) -> Result<(), StoreError> {
+    pub(crate) async fn all_of(&mut self, account: AccountId) -> Result<(), ControlError> {
         self.account(account).await?;
+        let mut page = ListPage::first(PAGE);
+        loop {
+            let found = self.reads.list_secrets(&ObjectsOf::within(account), &page).await?;
+            let Some(last) = found.last() else { break };
+            page.turn_to(Some(last.object.id));
+            for secret in found {
+                self.referrers(secret.object.id).await?;
+                self.existing.add_secret(secret.object);
+            }
+        }
         let filter = keyward_store::CallerFilter { within: account.into(), ..Default::default() };
         let mut page = ListPage::first(PAGE);
         loop {

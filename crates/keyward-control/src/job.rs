@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use keyward_access::{CompileError, ObjectId, ProblemKind, Snapshot};
-use keyward_model::{Action, Place, Revision, Timestamp, World};
+use keyward_model::{Action, Place, Revision, SecretId, Timestamp, World};
 use keyward_store::{AuditEntry, Frame, Mark, RecordId, StoreError, Touch, WriteTx};
 use serde_json::{Value, json};
 
@@ -115,6 +115,7 @@ impl<'s> Job<'s> {
         let own_listeners = self.shared.own_listeners();
         let context = PlanContext {
             now: self.now(),
+            actor: &self.current.actor,
             digest_key: &self.shared.digest_key,
             own_listeners: &own_listeners,
             prune,
@@ -268,11 +269,13 @@ impl<'s> Job<'s> {
         let mut revision = self.shared.revision(self.tx.revision());
         let beside = self.current.dirty.beside;
         let dirty = std::mem::take(&mut self.current.dirty);
+        let secrets = dirty.secrets();
         let updates = dirty.updates(&mut self.tx.reads()).await?.list;
         let mut snapshot = None;
         if beside || !updates.is_empty() {
             let next = self.shared.revision(revision.number.saturating_add(1));
             let compiled = self.snapshot.apply(next, &updates).map_err(|error| self.refusal(error))?;
+            self.check_fit(&compiled, &secrets)?;
             if self.current.dry_run {
                 return Ok(revision);
             }
@@ -288,6 +291,31 @@ impl<'s> Job<'s> {
             self.changed = true;
         }
         Ok(revision)
+    }
+
+    /// Refuses a value of a secret that something cannot use that could use the one before.
+    fn check_fit(&self, compiled: &Snapshot, secrets: &[SecretId]) -> Result<(), ControlError> {
+        let mut problems = Vec::new();
+        for &id in secrets {
+            let before = self.snapshot.unfit_for(id);
+            for (object, why) in compiled.unfit_for(id) {
+                if !before.iter().any(|(other, _)| *other == object) {
+                    let text = format!("{object} refers to it, and cannot use this value: {why}");
+                    let place = Place { path: "value".to_owned(), ..Place::default() };
+                    let place = self
+                        .current
+                        .places
+                        .iter()
+                        .find(|(record, _)| *record == RecordId::Secret(id))
+                        .map_or(place.clone(), |(_, entry)| match entry.path.is_empty() {
+                            true => place.clone(),
+                            false => Place { path: format!("{}.value", entry.path), ..entry.clone() },
+                        });
+                    problems.push(Problem::new(ErrorKind::Invalid, "secret_unfit", place, text));
+                }
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(ControlError::from(problems)) }
     }
 
     /// Can further writes join this transaction?
@@ -348,6 +376,7 @@ fn record_of(object: ObjectId) -> Option<RecordId> {
     Some(match object {
         ObjectId::Account(id) => RecordId::Account(id),
         ObjectId::Gateway(id) => RecordId::Gateway(id),
+        ObjectId::Secret(id) => RecordId::Secret(id),
         ObjectId::Service(id) => RecordId::Service(id),
         ObjectId::Api(id) => RecordId::Api(id),
         ObjectId::Caller(id) | ObjectId::Credential(id, _) => RecordId::Caller(id),

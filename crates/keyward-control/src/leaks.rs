@@ -73,6 +73,7 @@ async fn end_credential(
 fn is_secret_of(job: &mut Job<'_>, pair: &CredentialRow, value: &Plaintext) -> bool {
     let opened = job.gather().reads.open(pair).map(|record| record.credential.proof);
     let Ok(Proof::KeyPair { app_secret, .. }) = opened else { return false };
+    let Some(app_secret) = app_secret.plain() else { return false };
     app_secret.expose_secret().as_bytes().ct_eq(value.expose_secret().as_bytes()).into()
 }
 

@@ -138,6 +138,7 @@ impl Rows {
         match record {
             Record::Account(account) => self.updates.push(SnapshotUpdate::UpsertAccount(account)),
             Record::Gateway(gateway) => self.updates.push(SnapshotUpdate::UpsertGateway(gateway)),
+            Record::Secret(secret) => self.updates.push(SnapshotUpdate::UpsertSecret(secret)),
             Record::Service(service) => self.updates.push(SnapshotUpdate::UpsertService(service)),
             Record::Api(api) => self.updates.push(SnapshotUpdate::UpsertApi(Box::new(api))),
             Record::Grant(grant) => self.updates.push(SnapshotUpdate::UpsertGrant(grant)),

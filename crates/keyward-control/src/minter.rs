@@ -117,6 +117,11 @@ impl Minter {
         self.prefixed("kw_key_")
     }
 
+    /// The value of a secret: `kw_secret_` and 36 characters, the last six a checksum.
+    pub(crate) fn secret_value(&self) -> Result<Plaintext, RandomFailed> {
+        self.prefixed("kw_secret_")
+    }
+
     /// `kw_code_` and 36 characters, the last six a checksum.
     pub(crate) fn app_code(&self) -> Result<Plaintext, RandomFailed> {
         self.prefixed("kw_code_")

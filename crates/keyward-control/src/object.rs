@@ -100,7 +100,7 @@ pub(crate) async fn get<O: Object>(
 ) -> Result<O::View, ControlError> {
     actor.may(O::NOUN.singular(), Action::Show)?;
     let mut reader = control.store().reader().await?;
-    let mut gather = Gather::new(reader.reads(), actor, control.now());
+    let mut gather = Gather::new(reader.reads(), actor, control.now()).seeing(control);
     let found = find::<O>(&mut gather, of).await?;
     O::view(&mut gather, found).await
 }
@@ -113,7 +113,7 @@ pub(crate) async fn list<O: Object>(
     actor.may(O::NOUN.singular(), Action::List)?;
     let page = list_page::<O::Id>(filter.after.as_deref(), filter.limit, filter.order)?;
     let mut reader = control.store().reader().await?;
-    let mut gather = Gather::new(reader.reads(), actor, control.now());
+    let mut gather = Gather::new(reader.reads(), actor, control.now()).seeing(control);
     let mut found = O::page(&mut gather, filter, &page).await?;
     let next = cut(&mut found, &page, |entity| After {
         name: O::name(entity).to_string(),

@@ -10,8 +10,8 @@ use keyward_access::{Snapshot, SnapshotUpdate};
 use keyward_model::{
     Account, AccountId, Admits, Api, ApiId, ApiSettings, AppCodePlaces, AppKey, Caller, CallerId, Credential,
     CredentialDigest, CredentialId, Grant, Grantee, Group, GroupId, IdentityClaim, JwkSet, JwtBinding,
-    JwtSettings, Operation, Origin, Plaintext, Proof, Revision, Service, ServiceId, ServiceKind, ServiceSpec,
-    ServiceTimeouts, SignaturePolicy, StageBinding, StageSet, Timestamp, Validity,
+    JwtKeys, JwtSettings, OpaqueProof, Operation, Origin, Plaintext, Proof, Revision, Service, ServiceId,
+    ServiceKind, ServiceSpec, ServiceTimeouts, SignaturePolicy, StageBinding, StageSet, Timestamp, Validity,
 };
 use keyward_store::{AuditFilter, AuditRow, Record, RecordId, StoreError};
 use serde_json::Value;
@@ -400,14 +400,14 @@ fn credential(id: &RecordId, was: &Was) -> Option<Credential> {
     let proof = match text(value, "kind")? {
         "key_pair" => Proof::KeyPair {
             app_key: parsed::<AppKey>(value, "app_key")?,
-            app_secret: Plaintext::new(id.to_string()),
+            app_secret: Plaintext::new(id.to_string()).into(),
             scheme: parsed(value, "scheme")?,
             is_default: flag(value, "is_default"),
         },
-        "app_code" => Proof::AppCode { digest: nothing(id) },
-        "api_key" => Proof::ApiKey { digest: nothing(id) },
+        "app_code" => Proof::AppCode(OpaqueProof::Digest(nothing(id))),
+        "api_key" => Proof::ApiKey(OpaqueProof::Digest(nothing(id))),
         "jwt" => Proof::Jwt(Box::new(JwtBinding {
-            jwks: JwkSet::default(),
+            keys: JwtKeys::Own(JwkSet::default()),
             settings: JwtSettings::default(),
             identity_claim: IdentityClaim { name: "id".into(), value: id.to_string().into() },
         })),

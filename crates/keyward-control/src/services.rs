@@ -22,8 +22,10 @@ pub struct ServiceView {
     pub created: Timestamp,
     /// When it was last changed.
     pub changed: Timestamp,
-    /// As it would stand in a world file. The value of its service authentication is left out.
+    /// As it would stand in a world file. The value of its service authentication is left out, unless it is a reference.
     pub spec: ServiceSpec,
+    /// Why it cannot be called now, as this node sees it: what it refers to cannot be resolved.
+    pub trouble: Option<String>,
 }
 
 /// What can be done with services.
@@ -151,7 +153,7 @@ impl Object for ServiceObject {
         }
     }
 
-    async fn view(_: &mut Gather<'_>, found: Stored<Service>) -> Result<ServiceView, ControlError> {
+    async fn view(gather: &mut Gather<'_>, found: Stored<Service>) -> Result<ServiceView, ControlError> {
         Ok(ServiceView {
             id: found.object.id,
             account: found.object.account,
@@ -159,6 +161,7 @@ impl Object for ServiceObject {
             created: found.created,
             changed: found.changed,
             spec: service_spec(&found.object),
+            trouble: gather.trouble_of_service(found.object.id),
         })
     }
 

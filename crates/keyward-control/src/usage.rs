@@ -101,8 +101,11 @@ impl Usage<'_> {
     /// # Errors
     /// The store does not answer, or takes no writes.
     pub async fn keep(&self, source: &dyn UsageSource) -> Result<(), ControlError> {
-        let batch = source.take();
-        self.control.store().write_usage(batch).await.map_err(|(error, rest)| {
+        let snapshot = self.control.snapshots().load_full();
+        let mut batch = source.take();
+        batch.secrets = snapshot.take_secret_uses();
+        self.control.store().write_usage(batch).await.map_err(|(error, mut rest)| {
+            snapshot.give_back_secret_uses(&std::mem::take(&mut rest.secrets));
             source.give_back(rest);
             error.into()
         })

@@ -3,7 +3,8 @@
 use keyward_model::{
     Account, AccountSpec, Api, ApiKeySpec, ApiSpec, ApplicationSpec, Caller, ConsumerSpec, Grant, GrantSpec,
     Grantee, GranteeSpec, Group, GroupSpec, IdentityClaimSpec, JwtKeySource, JwtSpec, KeyPairSpec,
-    MemberSpec, OpaqueSpec, Origin, Qualified, Service, ServiceAuth, ServiceSpec, SignatureScheme, StageSpec,
+    MemberSpec, OpaqueSpec, Origin, Qualified, Secret, SecretSource, SecretSpec, SecretText, Service,
+    ServiceAuth, ServiceSpec, SignatureScheme, StageSpec,
 };
 use keyward_store::{CredentialRow, Stored};
 
@@ -22,7 +23,11 @@ pub(crate) fn account_spec(account: &Account) -> AccountSpec {
 
 pub(crate) fn service_spec(service: &Service) -> ServiceSpec {
     let service_auth = service.spec.service_auth.as_ref().map(|auth| match auth {
-        ServiceAuth::Header { name, .. } => ServiceAuth::Header { name: name.clone(), value: None },
+        // What refers to a secret is no secret.
+        ServiceAuth::Header { name, value } => {
+            let value = value.as_ref().filter(|text| !text.is_plain()).cloned();
+            ServiceAuth::Header { name: name.clone(), value }
+        }
     });
     ServiceSpec { service_auth, ..service.spec.clone() }
 }
@@ -57,7 +62,7 @@ pub(crate) fn application_spec<'r>(
     pairs.sort_by_key(|row| (!row.is_default, row.id));
     let pairs = pairs.into_iter().map(|row| KeyPairSpec {
         app_key: row.app_key.clone(),
-        app_secret: None,
+        app_secret: row.reference.clone(),
         scheme: row.scheme.unwrap_or(SignatureScheme::Alibaba),
         enabled: row.enabled,
         valid_until: row.valid_until,
@@ -92,9 +97,9 @@ pub(crate) fn consumer_spec<'r>(
     })
 }
 
-/// Without a value: described again so, the stored one is kept.
+/// Without a value, unless it is a reference: described again so, the stored one is kept.
 fn opaque(row: &CredentialRow) -> OpaqueSpec {
-    OpaqueSpec { value: None, enabled: row.enabled, valid_until: row.valid_until }
+    OpaqueSpec { value: row.reference.clone(), enabled: row.enabled, valid_until: row.valid_until }
 }
 
 fn jwt_spec(row: &CredentialRow) -> Option<JwtSpec> {
@@ -102,7 +107,9 @@ fn jwt_spec(row: &CredentialRow) -> Option<JwtSpec> {
         keys: match row.origin {
             _ if row.jwt.as_ref().is_some_and(|jwt| jwt.remote.is_some()) => JwtKeySource::Remote,
             Origin::Generated => JwtKeySource::Symmetric,
-            Origin::Custom | Origin::Reference => JwtKeySource::Kept,
+            Origin::Custom | Origin::Reference => {
+                row.reference.clone().map_or(JwtKeySource::Kept, JwtKeySource::Reference)
+            }
         },
         settings: row.jwt.clone()?,
         identity_claim: row
@@ -166,16 +173,27 @@ pub(crate) fn credential_view(found: &Stored<CredentialRow>, reveal: bool) -> Cr
         scheme: row.scheme,
         is_default: row.is_default,
         hint: row.hint.clone(),
+        reference: row.reference.as_ref().and_then(SecretText::shown),
+        trouble: None,
         identity_claim: row.identity_claim.clone(),
         jwt: row.jwt.clone(),
         key_set: None,
         enabled: row.enabled,
         valid_until: row.valid_until,
         origin: row.origin,
-        revealable: reveal && row.is_sealed(),
+        revealable: reveal && row.is_sealed() && row.reference.is_none(),
         created: row.created,
         last_used: row.last_used,
         lineage: row.lineage,
         revision: found.revision,
     }
+}
+
+/// Without its values: described again so, the stored ones are kept.
+pub(crate) fn secret_spec(secret: &Secret) -> SecretSpec {
+    let source = match &secret.spec.source {
+        SecretSource::Stored(_) => SecretSource::Stored(None),
+        held @ SecretSource::Held(_) => held.clone(),
+    };
+    SecretSpec { source, previous: None, ..secret.spec.clone() }
 }

@@ -265,6 +265,10 @@ impl Decision<'_> {
             upstream: Some(url),
         };
         core.usage.passed(permit.credential(), permit.grant(), self.now);
+        if let Some(verified) = verified {
+            verified.credential.note_use(self.now);
+        }
+        target.service.note_use(self.now);
         self.record(core, exchange, &decided);
         let outbound = Outbound {
             head: self.head,

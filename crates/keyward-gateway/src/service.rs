@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::HashMap;
+use keyward_access::ServiceEntry;
 use keyward_http::{Endpoint, Timeouts};
 use keyward_model::owned::folded;
-use keyward_model::{DenyReason, Service, ServiceAuth, ServiceId, ServiceTimeouts};
+use keyward_model::{DenyReason, HeaderName, Plaintext, ServiceAuth, ServiceId, ServiceTimeouts};
 
 /// The services that a core has called, made ready once per change of their configuration.
 #[derive(Debug, Default)]
@@ -19,7 +20,7 @@ pub(crate) struct Services {
 /// A service, made ready.
 #[derive(Debug)]
 pub(crate) struct ReadyService {
-    source: Arc<Service>,
+    source: Arc<ServiceEntry>,
     endpoints: Box<[Weighted]>,
     pub(crate) timeouts: Timeouts,
     auth: Result<Option<OwnCredential>, DenyReason>,
@@ -45,7 +46,7 @@ pub(crate) struct Weighted {
 
 impl Services {
     /// The service, made ready; only after a change is there anything to do.
-    pub(crate) fn ready(&mut self, service: &Arc<Service>) -> Rc<ReadyService> {
+    pub(crate) fn ready(&mut self, service: &Arc<ServiceEntry>) -> Rc<ReadyService> {
         match self.ready.get(&service.id) {
             Some(ready) if Arc::ptr_eq(&ready.source, service) => Rc::clone(ready),
             _ => {
@@ -63,12 +64,12 @@ impl Services {
 }
 
 impl ReadyService {
-    fn new(service: &Arc<Service>) -> Self {
+    fn new(service: &Arc<ServiceEntry>) -> Self {
         Self {
             source: Arc::clone(service),
             endpoints: service.spec.endpoints.iter().filter_map(Weighted::new).collect(),
             timeouts: timeouts(&service.spec.timeouts),
-            auth: service.spec.service_auth.as_ref().map(OwnCredential::new).transpose(),
+            auth: OwnCredential::of(service).transpose(),
         }
     }
 
@@ -126,9 +127,19 @@ impl Weighted {
 }
 
 impl OwnCredential {
-    fn new(auth: &ServiceAuth) -> Result<Self, DenyReason> {
-        let ServiceAuth::Header { name, value } = auth;
-        let value = value.as_ref().ok_or(DenyReason::SecretUnresolvable)?.expose_secret().trim();
+    fn of(service: &ServiceEntry) -> Option<Result<Self, DenyReason>> {
+        let ServiceAuth::Header { name, .. } = service.spec.service_auth.as_ref()?;
+        Some(match service.own_credential()? {
+            Ok((value, _)) => Self::new(name, value),
+            Err(why) => {
+                tracing::warn!(service = %service.id, why, "its credential cannot be resolved");
+                Err(DenyReason::SecretUnresolvable)
+            }
+        })
+    }
+
+    fn new(name: &HeaderName, value: &Plaintext) -> Result<Self, DenyReason> {
+        let value = value.expose_secret().trim();
         // A secret read from a file or a vault may hold anything; what could end its field is not sent.
         if value.is_empty() || value.bytes().any(|byte| byte < 0x20 || byte == 0x7f) {
             tracing::error!(header = %name, "the value of a service's credential cannot be sent as a header");
@@ -157,15 +168,18 @@ fn timeouts(limits: &ServiceTimeouts) -> Timeouts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use keyward_model::{AccountId, EndpointSpec, Plaintext, ServiceKind, ServiceSpec};
+    use keyward_access::{Snapshot, SnapshotUpdate};
+    use keyward_model::{
+        Account, AccountId, DigestKey, EndpointSpec, Plaintext, Revision, Service, ServiceKind, ServiceSpec,
+    };
     use uuid::Uuid;
 
-    fn service(endpoints: &[(&str, u32)], auth: Option<&str>) -> Arc<Service> {
+    fn service(endpoints: &[(&str, u32)], auth: Option<&str>) -> Arc<ServiceEntry> {
         let endpoints = endpoints
             .iter()
             .map(|(url, weight)| EndpointSpec { url: url.parse().unwrap(), weight: *weight })
             .collect();
-        Arc::new(Service {
+        let service = Service {
             id: ServiceId::from_uuid(Uuid::from_u128(1)),
             account: AccountId::from_uuid(Uuid::from_u128(2)),
             spec: ServiceSpec {
@@ -178,10 +192,23 @@ mod tests {
                 timeouts: ServiceTimeouts::default(),
                 service_auth: auth.map(|value| ServiceAuth::Header {
                     name: "X-Backend-Key".parse().unwrap(),
-                    value: Some(Plaintext::new(value)),
+                    value: Some(Plaintext::new(value).into()),
                 }),
             },
-        })
+        };
+        let account = Account {
+            id: service.account,
+            name: "default".parse().unwrap(),
+            description: String::new(),
+            enabled: true,
+            reveal: true,
+            grant_validity_max_s: None,
+        };
+        let id = service.id;
+        let updates = [SnapshotUpdate::UpsertAccount(account), SnapshotUpdate::UpsertService(service)];
+        let revision = Revision { store: Uuid::from_u128(3), number: 1 };
+        let snapshot = Snapshot::load(revision, DigestKey([1; 32]), updates).snapshot;
+        Arc::clone(snapshot.service(id).unwrap())
     }
 
     fn order(endpoints: &[(&str, u32)], count: usize) -> Vec<String> {

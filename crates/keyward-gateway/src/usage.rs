@@ -67,7 +67,8 @@ impl UsageSource for Usage {
     }
 
     fn give_back(&self, batch: UsageBatch) {
-        let UsageBatch { credentials, grants, calls } = batch;
+        // When secrets were used is known where they are, not here.
+        let UsageBatch { credentials, grants, calls, secrets: _ } = batch;
         let seen = Seen {
             credentials: credentials.into_iter().collect(),
             grants: grants.into_iter().collect(),
@@ -116,6 +117,7 @@ impl Seen {
         UsageBatch {
             credentials: self.credentials.into_iter().collect(),
             grants: self.grants.into_iter().collect(),
+            secrets: Vec::new(),
             calls: self.calls.into_iter().collect(),
         }
     }

@@ -4,8 +4,8 @@ mod desk;
 
 use desk::{API_KEY, Ask, Desk, NOW_MS, World};
 use keyward_model::{
-    Admits, ClaimToHeader, CredentialKind, IdentityClaim, JwkSet, JwtBinding, JwtSettings, ParameterPlace,
-    Plaintext, ServiceAuth, SystemParameter, SystemParameterName, TokenPlace,
+    Admits, ClaimToHeader, CredentialKind, IdentityClaim, JwkSet, JwtBinding, JwtKeys, JwtSettings,
+    ParameterPlace, Plaintext, ServiceAuth, SystemParameter, SystemParameterName, TokenPlace,
 };
 use proptest::prelude::*;
 
@@ -190,7 +190,7 @@ fn system_parameters_go_where_the_api_declares_them() {
 fn we_prove_ourselves_to_the_service_and_nobody_else_can() {
     let auth = |value: Option<&str>| ServiceAuth::Header {
         name: "X-Backend-Key".parse().unwrap(),
-        value: value.map(Plaintext::new),
+        value: value.map(|value| Plaintext::new(value).into()),
     };
     let desk = Desk::new(World { service_auth: Some(auth(Some("s3cret"))), ..World::default() });
     let sent = desk
@@ -251,7 +251,10 @@ fn jwt_world(token: TokenPlace, forward: bool) -> World {
         ..JwtSettings::default()
     };
     let identity_claim = IdentityClaim { name: "uid".into(), value: "ana".into() };
-    let mut world = World { jwt: Some(JwtBinding { jwks, settings, identity_claim }), ..World::default() };
+    let mut world = World {
+        jwt: Some(JwtBinding { keys: JwtKeys::Own(jwks), settings, identity_claim }),
+        ..World::default()
+    };
     world.api.admits = Admits::of([CredentialKind::Jwt, CredentialKind::ApiKey]).unwrap();
     world
 }
@@ -299,7 +302,7 @@ fn a_claim_says_nothing_that_is_ours_to_say() {
         parameter(SystemParameterName::ApiName, header("X-Backend-Key")),
     ];
     let (name, value) = ("X-Backend-Key".parse().unwrap(), Some(Plaintext::new("s3cret")));
-    world.service_auth = Some(ServiceAuth::Header { name, value });
+    world.service_auth = Some(ServiceAuth::Header { name, value: value.map(Into::into) });
     let desk = Desk::new(world);
     let bearer = format!("Bearer {}", token("evil"));
     let sent = desk.call(&Ask::get("/orders").field("Authorization", &bearer)).unwrap();
@@ -386,7 +389,7 @@ proptest! {
         )];
         world.service_auth = Some(ServiceAuth::Header {
             name: "X-Backend-Key".parse().unwrap(),
-            value: Some(Plaintext::new("s3cret")),
+            value: Some(Plaintext::new("s3cret").into()),
         });
         let desk = Desk::new(world);
         let ask = names.iter().fold(with_key("/orders"), |ask, name| ask.field(name, "evil"));

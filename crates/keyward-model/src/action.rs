@@ -27,6 +27,8 @@ pub enum Action {
     Rotate,
     /// Show a secret value again.
     Reveal,
+    /// Refer to a secret.
+    Use,
     /// Tell of a value that leaked, so that it proves nothing any more.
     Report,
     /// End a grant.
@@ -55,6 +57,7 @@ impl Action {
             Self::Reset => "reset",
             Self::Rotate => "rotate",
             Self::Reveal => "reveal",
+            Self::Use => "use",
             Self::Report => "report",
             Self::Revoke => "revoke",
             Self::Apply => "apply",
@@ -101,7 +104,7 @@ pub fn permission(noun: &str, action: Action) -> Permission {
             | ("metrics", _)
     );
     let roles = match (noun, action) {
-        (_, Action::Reveal) => ADMINS,
+        (_, Action::Reveal | Action::Use) => ADMINS,
         ("audit" | "access_review", _) => OVERSEERS,
         ("operator", Action::List | Action::Show) => OVERSEERS,
         ("operator", _) => OWNERS,
@@ -109,7 +112,7 @@ pub fn permission(noun: &str, action: Action) -> Permission {
         ("operator_token" | "session", _) | ("leak", Action::Report) => ALL,
         (_, action) if action.reads() => ALL,
         ("account", _) => OWNERS,
-        ("gateway" | "node" | "group" | "member" | "grant", _) => ADMINS,
+        ("gateway" | "node" | "group" | "member" | "grant" | "secret", _) => ADMINS,
         (
             "world" | "service" | "api" | "stage" | "application" | "key_pair" | "app_code" | "consumer"
             | "api_key" | "jwt" | "credential" | "caller",

@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::{
-    AppKey, CallerId, CredentialDigest, CredentialId, HeaderName, JwkSet, Name, ParseError, Plaintext,
-    RemoteKeys, Timestamp,
+    AppKey, CallerId, CredentialDigest, CredentialId, HeaderName, JwkSet, Name, ParseError, RemoteKeys,
+    SecretText, Timestamp,
 };
 
 /// Stored proof material of a caller.
@@ -57,33 +57,51 @@ pub enum Proof {
         /// Names the pair.
         app_key: AppKey,
         /// Makes the signature.
-        app_secret: Plaintext,
+        app_secret: SecretText,
         /// How requests are signed with it.
         scheme: SignatureScheme,
         /// The first pair of an application; it cannot be deleted.
         is_default: bool,
     },
     /// Presented as it is, in `Authorization: APPCODE …` or in the query.
-    AppCode {
-        /// What it is looked up by.
-        digest: CredentialDigest,
-    },
+    AppCode(OpaqueProof),
     /// Presented as it is, at one of the consumer's sources.
-    ApiKey {
-        /// What it is looked up by.
-        digest: CredentialDigest,
-    },
+    ApiKey(OpaqueProof),
     /// Signs tokens.
     Jwt(Box<JwtBinding>),
 }
 
+/// What proves that an API key or AppCode is the right one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OpaqueProof {
+    /// Its digest, by which it is looked up.
+    Digest(CredentialDigest),
+    /// What it resolves to has the value; the digest is made of that.
+    Reference(SecretText),
+}
+
 impl Proof {
+    /// The reference that it rests on, if it is one.
+    pub fn reference(&self) -> Option<&SecretText> {
+        match self {
+            Self::KeyPair { app_secret, .. } => Some(app_secret).filter(|text| !text.is_plain()),
+            Self::AppCode(OpaqueProof::Reference(text)) | Self::ApiKey(OpaqueProof::Reference(text)) => {
+                Some(text)
+            }
+            Self::AppCode(_) | Self::ApiKey(_) => None,
+            Self::Jwt(binding) => match &binding.keys {
+                JwtKeys::Reference(text) => Some(text),
+                JwtKeys::Own(_) => None,
+            },
+        }
+    }
+
     /// `key_pair`, `app_code`, `api_key` or `jwt`.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::KeyPair { .. } => "key_pair",
-            Self::AppCode { .. } => "app_code",
-            Self::ApiKey { .. } => "api_key",
+            Self::AppCode(_) => "app_code",
+            Self::ApiKey(_) => "api_key",
             Self::Jwt(_) => "jwt",
         }
     }
@@ -147,12 +165,21 @@ pub enum KeySource {
 /// How a consumer's tokens are verified, and how one is told to be this consumer's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JwtBinding {
-    /// The keys; none where they are fetched ([`JwtSettings::remote`]).
-    pub jwks: JwkSet,
+    /// The keys.
+    pub keys: JwtKeys,
     /// What everything else follows.
     pub settings: JwtSettings,
     /// The claim by which a token names this consumer.
     pub identity_claim: IdentityClaim,
+}
+
+/// The keys that verify a consumer's tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JwtKeys {
+    /// Its own; none where they are fetched ([`JwtSettings::remote`]).
+    Own(JwkSet),
+    /// What this resolves to: a key set as JSON text ([`JwkSet::of_secret`]).
+    Reference(SecretText),
 }
 
 /// A claim by which a token names its consumer. Unique per account.
@@ -251,7 +278,7 @@ pub struct KeyPairSpec {
     /// Absent: generated.
     pub app_key: Option<AppKey>,
     /// Absent: generated for a new pair, kept for an existing one.
-    pub app_secret: Option<Plaintext>,
+    pub app_secret: Option<SecretText>,
     /// How requests are signed with it.
     pub scheme: SignatureScheme,
     /// See [`Credential::enabled`].
@@ -264,7 +291,7 @@ pub struct KeyPairSpec {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpaqueSpec {
     /// Absent: generated (and, where described again without a value, kept).
-    pub value: Option<Plaintext>,
+    pub value: Option<SecretText>,
     /// See [`Credential::enabled`].
     pub enabled: bool,
     /// See [`Credential::valid_until`].
@@ -302,6 +329,8 @@ pub enum JwtKeySource {
     Symmetric,
     /// This key set (RFC 7517), checked. What it was written as is not kept: it may hold private keys.
     Given(JwkSet),
+    /// What this resolves to.
+    Reference(SecretText),
     /// It is fetched from the address in [`JwtSettings::remote`].
     Remote,
     /// Keep the stored one: the description leaves secret values out.

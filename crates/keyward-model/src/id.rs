@@ -60,6 +60,8 @@ typed_id!(/// Id of a [`Group`](crate::Group).
     GroupId, "grp_");
 typed_id!(/// Id of a [`Service`](crate::Service).
     ServiceId, "svc_");
+typed_id!(/// Id of a [`Secret`](crate::Secret).
+    SecretId, "sec_");
 typed_id!(/// Id of an [`Api`](crate::Api).
     ApiId, "api_");
 typed_id!(/// Id of a [`Grant`](crate::Grant). Ids sort by age, so "the lowest" is the oldest.

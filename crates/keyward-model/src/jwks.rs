@@ -77,6 +77,20 @@ impl JwkSet {
         Ok((set.to_json(), set))
     }
 
+    /// What a secret holds that tokens are verified by: a key set as JSON text, or else the text of one HS256 key.
+    ///
+    /// # Errors
+    /// Neither; says what would be right.
+    pub fn of_secret(value: &Plaintext) -> Result<Self, ParseError> {
+        let text = value.expose_secret();
+        if text.trim_ascii_start().starts_with('{') {
+            return Self::parse(text);
+        }
+        let key = SymmetricKey::new(text.as_bytes().to_vec(), JwsAlgorithm::Hs256)?;
+        let jwk = Jwk { kid: None, algorithm: JwsAlgorithm::Hs256, material: KeyMaterial::Oct(key) };
+        Ok(Self { keys: vec![jwk] })
+    }
+
     /// The keys, in the order in which they were given.
     pub fn keys(&self) -> &[Jwk] {
         &self.keys

@@ -31,6 +31,13 @@ impl Name {
     }
 }
 
+impl From<&crate::SecretName> for Name {
+    /// Every name of a secret is one.
+    fn from(name: &crate::SecretName) -> Self {
+        Self(name.as_str().into())
+    }
+}
+
 impl FromStr for Name {
     type Err = ParseError;
 

@@ -1,6 +1,6 @@
 //! Services: the upstreams.
 
-use crate::{AccountId, HeaderName, Name, ParseError, Plaintext, ServiceId};
+use crate::{AccountId, HeaderName, Name, ParseError, SecretText, ServiceId};
 
 /// An upstream: its endpoints, and how we prove ourselves to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +65,21 @@ impl EndpointUrl {
     /// The URL as text, without a trailing slash.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Its host, an IPv6 address in brackets.
+    pub fn host(&self) -> &str {
+        self.authority().map_or("", |(host, _)| host)
+    }
+
+    /// Its port; 80 where it says none.
+    pub fn port(&self) -> u16 {
+        self.authority().and_then(|(_, port)| port?.parse().ok()).unwrap_or(80)
+    }
+
+    fn authority(&self) -> Option<(&str, Option<&str>)> {
+        let rest = self.0.strip_prefix("http://")?;
+        split_port(rest.split('/').next().unwrap_or_default())
     }
 }
 
@@ -138,6 +153,6 @@ pub enum ServiceAuth {
         /// Its name.
         name: HeaderName,
         /// Its value. `None` in a description keeps the stored one.
-        value: Option<Plaintext>,
+        value: Option<SecretText>,
     },
 }

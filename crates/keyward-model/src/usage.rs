@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{ApiId, CallerId, CredentialId, DenyReason, GrantId, ParseError, Timestamp};
+use crate::{ApiId, CallerId, CredentialId, DenyReason, GrantId, ParseError, SecretId, Timestamp};
 
 /// A day (UTC): days since 1970-01-01.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -91,6 +91,8 @@ pub struct UsageBatch {
     pub credentials: Vec<(CredentialId, Timestamp)>,
     /// Grants that requests passed by, each once, and when last.
     pub grants: Vec<(GrantId, Timestamp)>,
+    /// Secrets that were used, each version once, and when last.
+    pub secrets: Vec<(SecretId, u64, Timestamp)>,
     /// Calls that are over, each key once.
     pub calls: Vec<(CallsKey, Calls)>,
 }
@@ -98,7 +100,10 @@ pub struct UsageBatch {
 impl UsageBatch {
     /// Is there nothing to tell?
     pub fn is_empty(&self) -> bool {
-        self.credentials.is_empty() && self.grants.is_empty() && self.calls.is_empty()
+        self.credentials.is_empty()
+            && self.grants.is_empty()
+            && self.secrets.is_empty()
+            && self.calls.is_empty()
     }
 
     /// Takes up to `most` entries out of it.
@@ -106,14 +111,16 @@ impl UsageBatch {
     pub fn split_off(&mut self, most: usize) -> Self {
         let credentials = split_off(&mut self.credentials, most);
         let grants = split_off(&mut self.grants, most - credentials.len());
-        let calls = split_off(&mut self.calls, most - credentials.len() - grants.len());
-        Self { credentials, grants, calls }
+        let secrets = split_off(&mut self.secrets, most - credentials.len() - grants.len());
+        let calls = split_off(&mut self.calls, most - credentials.len() - grants.len() - secrets.len());
+        Self { credentials, grants, secrets, calls }
     }
 
     /// Puts back what was taken out.
     pub fn put_back(&mut self, part: Self) {
         self.credentials.extend(part.credentials);
         self.grants.extend(part.grants);
+        self.secrets.extend(part.secrets);
         self.calls.extend(part.calls);
     }
 }
@@ -135,13 +142,14 @@ mod tests {
         let whole = UsageBatch {
             credentials: vec![credential(1), credential(2)],
             grants: vec![grant(3)],
+            secrets: vec![(SecretId::from_uuid(uuid::Uuid::from_u128(4)), 2, at)],
             calls: vec![],
         };
         let mut rest = whole.clone();
         let first = rest.split_off(1);
         assert_eq!(first.credentials, [credential(2)]);
         let second = rest.split_off(5);
-        assert_eq!((second.credentials.len(), second.grants.len()), (1, 1));
+        assert_eq!((second.credentials.len(), second.grants.len(), second.secrets.len()), (1, 1, 1));
         assert!(rest.is_empty());
         rest.put_back(second);
         rest.put_back(first);

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    AccountSpec, ApiSpec, ApplicationSpec, ConsumerSpec, GatewaySpec, GrantSpec, GroupSpec, ServiceSpec,
+    AccountSpec, ApiSpec, ApplicationSpec, ConsumerSpec, GatewaySpec, GrantSpec, GroupSpec, SecretSpec,
+    ServiceSpec,
 };
 
 /// What a world file says, in file order. Each entry carries where it stands.
@@ -15,6 +16,8 @@ pub struct World {
     pub accounts: Vec<Located<AccountSpec>>,
     /// Gateways.
     pub gateways: Vec<Located<GatewaySpec>>,
+    /// Secrets.
+    pub secrets: Vec<Located<SecretSpec>>,
     /// Services.
     pub services: Vec<Located<ServiceSpec>>,
     /// APIs.
@@ -36,6 +39,8 @@ pub enum Noun {
     Account,
     /// [`Gateway`](crate::Gateway)
     Gateway,
+    /// [`Secret`](crate::Secret)
+    Secret,
     /// [`Service`](crate::Service)
     Service,
     /// [`Api`](crate::Api)
@@ -52,9 +57,10 @@ pub enum Noun {
 
 impl Noun {
     /// Every noun, in order of dependence.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Account,
         Self::Gateway,
+        Self::Secret,
         Self::Service,
         Self::Api,
         Self::Application,
@@ -68,6 +74,7 @@ impl Noun {
         match self {
             Self::Account => "account",
             Self::Gateway => "gateway",
+            Self::Secret => "secret",
             Self::Service => "service",
             Self::Api => "api",
             Self::Application => "application",
@@ -82,6 +89,7 @@ impl Noun {
         match self {
             Self::Account => "accounts",
             Self::Gateway => "gateways",
+            Self::Secret => "secrets",
             Self::Service => "services",
             Self::Api => "apis",
             Self::Application => "applications",

@@ -45,6 +45,7 @@ pub use rows::grants::{GrantState, GrantsOf};
 pub use rows::key_sets::{FetchedDocument, KeySetFailure, KeySetState};
 pub use rows::nodes::{NodeRow, NodeState};
 pub use rows::review::ReviewOf;
+pub use rows::secrets::{ReferenceRow, SecretUse};
 pub use rows::sessions::{Bootstrap, Session};
 pub use rows::usage::UsageOf;
 pub use rows::{After, ListPage, ObjectsOf, Order, Within};

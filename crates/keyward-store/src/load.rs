@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::columns::Columns;
 use crate::native::{Native, NativeRow, Source};
-use crate::rows::{accounts, apis, callers, credentials, gateways, grants, groups, services};
+use crate::rows::{accounts, apis, callers, credentials, gateways, grants, groups, secrets, services};
 use crate::seal::Sealer;
 use crate::{Quarantined, Record, Store, StoreError};
 
@@ -26,7 +26,7 @@ pub(crate) struct Table {
 }
 
 /// In order of dependence. APIs stand apart, for their parts stand in other tables.
-static TABLES: [Table; 8] = [
+static TABLES: [Table; 9] = [
     Table {
         noun: "account",
         name: "accounts",
@@ -40,6 +40,13 @@ static TABLES: [Table; 8] = [
         alias: "",
         all: gateways::ALL,
         read: |row, _| Ok(Record::Gateway(gateways::read(row)?.object)),
+    },
+    Table {
+        noun: "secret",
+        name: "secrets",
+        alias: "s.",
+        all: secrets::ALL,
+        read: |row, sealer| Ok(Record::Secret(Box::new(secrets::read(row, sealer)?.object))),
     },
     Table {
         noun: "service",
@@ -88,12 +95,12 @@ static TABLES: [Table; 8] = [
 ];
 
 /// How many of [`TABLES`] come before the APIs.
-const BEFORE_APIS: usize = 3;
+const BEFORE_APIS: usize = 4;
 
 type Chunk = Vec<Result<Record, Quarantined>>;
 
 impl Store {
-    /// Gives every object to `take`, in order of dependence (accounts, gateways, services, APIs, callers, credentials, groups,
+    /// Gives every object to `take`, in order of dependence (accounts, gateways, secrets, services, APIs, callers, credentials, groups,
     /// members, grants), read by this many connections at once. A row that cannot be believed is given as such.
     /// Returns the revision at which everything was so.
     ///

@@ -156,6 +156,9 @@ impl Reads<'_> {
         Ok(match *id {
             RecordId::Account(id) => self.account(id).await?.map(|found| Record::Account(found.object)),
             RecordId::Gateway(id) => self.gateway(id).await?.map(|found| Record::Gateway(found.object)),
+            RecordId::Secret(id) => {
+                self.secret(id).await?.map(|found| Record::Secret(Box::new(found.object)))
+            }
             RecordId::Service(id) => self.service(id).await?.map(|found| Record::Service(found.object)),
             RecordId::Api(id) => self.api(id).await?.map(|found| Record::Api(found.object)),
             RecordId::Caller(id) => self.caller(id).await?.map(|found| Record::Caller(found.object)),

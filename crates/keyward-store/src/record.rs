@@ -6,7 +6,7 @@ use std::str::FromStr;
 use keyward_model::{
     Account, AccountId, Api, ApiId, Caller, CallerId, Credential, CredentialId, Gateway, GatewayId, Grant,
     GrantId, Grantee, Group, GroupId, Operator, OperatorId, OperatorToken, OperatorTokenId, ParseError,
-    Plaintext, Proof, Service, ServiceId, Timestamp,
+    Proof, Secret, SecretId, SecretText, Service, ServiceId, Timestamp,
 };
 
 /// An object of the store.
@@ -16,6 +16,8 @@ pub enum Record {
     Account(Account),
     /// A gateway.
     Gateway(Gateway),
+    /// A secret, with its values.
+    Secret(Box<Secret>),
     /// A service. Written without a value in its authentication, it keeps the sealed one.
     Service(Service),
     /// An API with its stages.
@@ -54,8 +56,8 @@ pub struct CredentialRecord {
 pub enum Sealing {
     /// It stays.
     Keep,
-    /// This replaces it: the AppSecret, AppCode, API key, or the key set as JSON text.
-    Set(Plaintext),
+    /// This replaces it: the AppSecret, AppCode, API key, or the key set as JSON text; or references to it.
+    Set(SecretText),
     /// Only the digest is kept.
     DigestOnly,
 }
@@ -67,6 +69,8 @@ pub enum RecordId {
     Account(AccountId),
     /// A gateway.
     Gateway(GatewayId),
+    /// A secret.
+    Secret(SecretId),
     /// A service.
     Service(ServiceId),
     /// An API.
@@ -93,6 +97,7 @@ impl Record {
         match self {
             Self::Account(account) => RecordId::Account(account.id),
             Self::Gateway(gateway) => RecordId::Gateway(gateway.id),
+            Self::Secret(secret) => RecordId::Secret(secret.id),
             Self::Service(service) => RecordId::Service(service.id),
             Self::Api(api) => RecordId::Api(api.id),
             Self::Caller(caller) => RecordId::Caller(caller.id),
@@ -121,6 +126,7 @@ impl Record {
         let texts: [&str; 2] = match self {
             Self::Account(account) => [&account.description, ""],
             Self::Gateway(gateway) => [&gateway.spec.description, ""],
+            Self::Secret(secret) => [&secret.spec.description, ""],
             Self::Service(service) => [&service.spec.description, ""],
             Self::Caller(caller) => [&caller.description, caller.extension.as_deref().unwrap_or_default()],
             Self::Group(group) => [&group.description, ""],
@@ -142,6 +148,7 @@ impl RecordId {
         match self {
             Self::Account(_) => "account",
             Self::Gateway(_) => "gateway",
+            Self::Secret(_) => "secret",
             Self::Service(_) => "service",
             Self::Api(_) => "api",
             Self::Caller(_) => "caller",
@@ -162,6 +169,7 @@ impl RecordId {
         Ok(match noun {
             "account" => Self::Account(id(object)?),
             "gateway" => Self::Gateway(id(object)?),
+            "secret" => Self::Secret(id(object)?),
             "service" => Self::Service(id(object)?),
             "api" => Self::Api(id(object)?),
             "caller" => Self::Caller(id(object)?),
@@ -185,6 +193,7 @@ impl fmt::Display for RecordId {
         match self {
             Self::Account(id) => id.fmt(f),
             Self::Gateway(id) => id.fmt(f),
+            Self::Secret(id) => id.fmt(f),
             Self::Service(id) => id.fmt(f),
             Self::Api(id) => id.fmt(f),
             Self::Caller(id) => id.fmt(f),
@@ -250,6 +259,7 @@ mod tests {
         for id in [
             RecordId::Account(AccountId::from_uuid(uuid)),
             RecordId::Gateway(GatewayId::from_uuid(uuid)),
+            RecordId::Secret(SecretId::from_uuid(uuid)),
             RecordId::Service(ServiceId::from_uuid(uuid)),
             RecordId::Api(ApiId::from_uuid(uuid)),
             RecordId::Caller(caller),

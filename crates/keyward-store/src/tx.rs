@@ -169,6 +169,7 @@ impl WriteTx<'_> {
         match record {
             Record::Account(account) => self.put_account(account).await?,
             Record::Gateway(gateway) => self.put_gateway(gateway).await?,
+            Record::Secret(secret) => self.put_secret(secret).await?,
             Record::Service(service) => self.put_service(service).await?,
             Record::Api(api) => self.put_api(api).await?,
             Record::Caller(caller) => self.put_caller(caller).await?,
@@ -192,6 +193,7 @@ impl WriteTx<'_> {
         match *id {
             RecordId::Account(id) => self.delete_account(id).await?,
             RecordId::Gateway(id) => self.delete_gateway(id).await?,
+            RecordId::Secret(id) => self.delete_secret(id).await?,
             RecordId::Service(id) => self.delete_service(id).await?,
             RecordId::Api(id) => self.delete_api(id).await?,
             RecordId::Caller(id) => self.delete_caller(id).await?,

@@ -1,6 +1,7 @@
 //! The oracle: the rules once more, as a linear scan over rows. Slow, plain, and sharing no code with the Snapshot but
 //! the nouns; where the two disagree, one of them is wrong.
 
+use keyward_model::OpaqueProof;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -265,7 +266,7 @@ fn prove<'r>(
     for (caller, credentials) in rows.callers.values() {
         for credential in credentials {
             match &credential.proof {
-                Proof::ApiKey { .. } if granted(caller.id) => {
+                Proof::ApiKey(_) if granted(caller.id) => {
                     keys.extend(caller.key_sources.iter().map(|source| (source.clone(), caller, credential)));
                 }
                 Proof::Jwt(binding) => tokens.push((binding, granted(caller.id), caller, credential)),
@@ -322,7 +323,8 @@ fn prove<'r>(
         let Some((signed_by, claims)) = truth.tokens.get(text) else { continue };
         let claim = &jwt.identity_claim;
         let named = claims.get(&*claim.name).is_some_and(|value| **value == *claim.value);
-        if named && (granted || caller.account == api.account) && *signed_by == jwt.jwks {
+        if named && (granted || caller.account == api.account) && JwtKeys::Own(signed_by.clone()) == jwt.keys
+        {
             verified.insert(caller.id, (caller, credential));
         }
     }
@@ -348,7 +350,8 @@ fn by_key<'r>(
         bearer.map(|text| (true, text)).into_iter().chain(in_whole.then_some((false, one.value.as_str())));
     texts.into_iter().find_map(|(bearer, text)| {
         let digest = (truth.digest)(text);
-        let owner = |proof: &Proof| matches!(proof, Proof::ApiKey { digest: ours } if *ours == digest);
+        let owner =
+            |proof: &Proof| matches!(proof, Proof::ApiKey(OpaqueProof::Digest(ours)) if *ours == digest);
         rows.callers.values().find_map(|(caller, credentials)| {
             let credential = credentials.iter().find(|credential| owner(&credential.proof))?;
             let at = |source: &KeySource| {

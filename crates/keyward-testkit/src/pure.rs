@@ -76,6 +76,7 @@ impl PureWorld {
         Some(match record.clone() {
             Record::Account(account) => SnapshotUpdate::UpsertAccount(account),
             Record::Gateway(gateway) => SnapshotUpdate::UpsertGateway(gateway),
+            Record::Secret(secret) => SnapshotUpdate::UpsertSecret(secret),
             Record::Service(service) => SnapshotUpdate::UpsertService(service),
             Record::Api(api) => SnapshotUpdate::UpsertApi(Box::new(api)),
             Record::Caller(caller) => {

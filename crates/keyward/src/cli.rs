@@ -22,6 +22,7 @@ pub(crate) mod output;
 mod reference;
 pub(crate) mod remote;
 mod review;
+mod secrets;
 mod serve;
 mod services;
 mod sign;
@@ -71,6 +72,9 @@ enum Command {
     /// APIs: published interfaces.
     #[command(subcommand, after_help = examples::API)]
     Api(apis::ApiCommand),
+    /// Secrets: written once, referred to wherever a credential belongs.
+    #[command(subcommand, after_help = examples::SECRET)]
+    Secret(secrets::SecretCommand),
     /// Services: the upstreams.
     #[command(subcommand, after_help = examples::SERVICE)]
     Service(services::ServiceCommand),
@@ -175,6 +179,7 @@ fn run(command: Command) -> Outcome {
             Command::App(command) => command.run().await,
             Command::Consumer(command) => command.run().await,
             Command::Api(command) => command.run().await,
+            Command::Secret(command) => command.run().await,
             Command::Service(command) => command.run().await,
             Command::Grant(command) => command.run().await,
             Command::Group(command) => command.run().await,

@@ -7,7 +7,7 @@ use keyward_model::DenyReason;
 use super::collect::Slot;
 use super::{Call, verified};
 use crate::jwt::{self, Unverified, VerifyingKeys};
-use crate::snapshot::JwtEntry;
+use crate::snapshot::{JwtEntry, ProofEntry};
 use crate::{CallerEntry, CredentialEntry, Denial, Verified};
 
 /// Most consumers whose keys are asked about one token. There is one, but for partners who chose the same claim.
@@ -127,12 +127,27 @@ fn candidates<'c, 'a: 'c>(
 ) -> impl Iterator<Item = Candidate<'a>> + use<'c, 'a> {
     let snapshot = call.snapshot;
     let api = &call.target.api.api;
-    let named = move |account, name: &str| snapshot.identity(account, name, token.claim(name)?);
+    let named = move |account, name: &str| {
+        let (caller, credential, _) = snapshot.identity(account, name, token.claim(name)?)?;
+        Some(entries_of(caller, credential))
+    };
     let own_names = snapshot.account_entry(api.account).into_iter().flat_map(|account| &account.claim_names);
-    let own = own_names.filter_map(move |(name, _)| named(api.account, name));
+    let own = own_names.filter_map(move |(name, _)| named(api.account, name)).flatten();
     let partners = call.target.usage.into_iter().flat_map(|usage| usage.identities());
-    let partners = partners.filter_map(move |(account, name)| named(account, name));
+    let partners = partners.filter_map(move |(account, name)| named(account, name)).flatten();
     own.chain(partners.filter(move |(caller, ..)| has_grant(call, caller)))
+}
+
+/// The credential with each key set that it may have.
+fn entries_of<'a>(
+    caller: &'a CallerEntry,
+    credential: &'a CredentialEntry,
+) -> impl Iterator<Item = Candidate<'a>> {
+    let entries = caller.credentials().iter().filter(move |other| other.id() == credential.id());
+    entries.filter_map(move |entry| match &entry.proof {
+        ProofEntry::Jwt(jwt) => Some((caller, entry, &**jwt)),
+        _ => None,
+    })
 }
 
 /// Was the caller ever granted on the API, by itself or in a group?

@@ -30,7 +30,7 @@ impl Family {
         }
     }
 
-    pub(super) const fn dialect(self) -> Dialect {
+    pub(crate) const fn dialect(self) -> Dialect {
         match self {
             Self::Alibaba => Dialect::Alibaba,
             Self::Tencent => Dialect::Tencent,

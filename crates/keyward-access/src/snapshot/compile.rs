@@ -10,6 +10,7 @@ mod credentials;
 mod grants;
 mod groups;
 mod hosts;
+mod secrets;
 mod staged;
 mod usage;
 
@@ -69,14 +70,16 @@ fn compile(
         Work { base, next: base.clone(), manner, problems: Vec::new(), accounts: IdMap::default() };
     work.take_accounts(&staged);
     work.compile_gateways(&staged);
-    work.compile_services(&staged);
+    let concerned = work.compile_secrets(&staged);
+    let services = work.compile_services(&staged, &concerned);
     work.compile_apis(&staged);
     work.check_removals(&staged);
-    let callers = work.read_callers(&mut staged);
+    let callers = work.read_callers(&mut staged, &concerned);
     let groups = work.stage_groups(&staged, &callers);
     let (grants_of_callers, grants_of_groups) = work.check_grants(&mut staged, &callers, &groups);
     let groups = work.compile_groups(groups, grants_of_groups);
     let changed = work.compile_callers(callers, &groups, grants_of_callers);
+    work.count_references(&changed, &services);
     work.count_usage(&staged, &changed, &groups);
     work.compile_accounts(staged, &changed);
     (work.next, work.problems)

@@ -4,11 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use keyward_model::{
-    Account, AccountId, Api, ApiId, AppKey, CallerId, CredentialDigest, CredentialId, CredentialKind,
-    GatewayId, GrantId, GroupId, IdentityClaim, JwtSettings, KeySource, Name, SignatureScheme, StageSet,
-    Timestamp, Validity,
+    Account, AccountId, Api, ApiId, AppKey, CallerId, Credential, CredentialDigest, CredentialId,
+    CredentialKind, GatewayId, GrantId, GroupId, IdentityClaim, JwtSettings, KeySource, Name,
+    SignatureScheme, StageSet, Timestamp, Validity,
 };
 
+use super::secrets::{Trouble, ValueUse};
 use super::shards::Keyed;
 use crate::jwt::VerifyingKeys;
 use crate::operations::{GrantedOperation, OperationTree};
@@ -130,26 +131,43 @@ impl Keyed for Arc<CallerEntry> {
 }
 
 /// A credential, in the form that a decision needs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct CredentialEntry {
     pub(crate) id: CredentialId,
     pub(crate) enabled: bool,
     /// The end of time, where it is valid for ever.
     pub(crate) until: Timestamp,
     pub(crate) proof: ProofEntry,
+    /// Where it rests on a reference. Such a credential has an entry for each value that it may have.
+    pub(crate) referred: Option<Arc<Referred>>,
+}
+
+/// A credential that rests on references to secrets.
+#[derive(Debug)]
+pub(crate) struct Referred {
+    /// As it was given, to be worked up again when a secret changes.
+    pub(crate) source: Arc<Credential>,
+    /// Why it proves nothing now.
+    pub(crate) trouble: Option<Trouble>,
+    /// Is there a value to compare with? Of a disabled secret there is.
+    pub(crate) has_value: bool,
+    /// Of which values of secrets this entry is made.
+    pub(crate) uses: Box<[Arc<ValueUse>]>,
 }
 
 /// The material of a credential.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum ProofEntry {
     KeyPair(Box<KeyPairEntry>),
     AppCode(CredentialDigest),
     ApiKey(CredentialDigest),
     Jwt(Box<JwtEntry>),
+    /// It cannot be resolved: nothing that is presented is it.
+    Nothing(CredentialKind),
 }
 
 /// A key pair that verifies signatures.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct KeyPairEntry {
     pub(crate) app_key: AppKey,
     pub(crate) secret: SigningSecret,
@@ -157,6 +175,7 @@ pub(crate) struct KeyPairEntry {
 }
 
 /// What verifies a consumer's tokens.
+#[derive(Clone)]
 pub(crate) struct JwtEntry {
     /// Absent: they are fetched from where the settings say.
     pub(crate) keys: Option<Arc<VerifyingKeys>>,
@@ -183,6 +202,7 @@ impl CredentialEntry {
             ProofEntry::AppCode(_) => CredentialKind::AppCode,
             ProofEntry::ApiKey(_) => CredentialKind::ApiKey,
             ProofEntry::Jwt(_) => CredentialKind::Jwt,
+            ProofEntry::Nothing(kind) => kind,
         }
     }
 
@@ -205,6 +225,23 @@ impl CredentialEntry {
     /// A disabled credential proves nothing.
     pub fn is_enabled(&self) -> bool {
         self.enabled
+    }
+
+    /// Why it proves nothing: a secret that it rests on cannot be resolved. Absent: it does.
+    pub fn trouble(&self) -> Option<&str> {
+        self.referred.as_ref()?.trouble.as_ref().map(|trouble| &*trouble.text)
+    }
+
+    /// A request was proven by it now.
+    pub fn note_use(&self, now: Timestamp) {
+        if let Some(referred) = &self.referred {
+            referred.uses.iter().for_each(|one| one.note(now));
+        }
+    }
+
+    /// Can nothing that is presented be compared with it?
+    pub(crate) fn has_no_value(&self) -> bool {
+        self.referred.as_ref().is_some_and(|referred| !referred.has_value)
     }
 
     /// First moment in which it no longer holds; absent: for ever.
@@ -341,5 +378,5 @@ keyed_by_id! {
     AccountEntry, AccountId, |entry| entry.account.id;
     ApiEntry, ApiId, |entry| entry.api.id;
     GroupEntry, GroupId, |entry| entry.id;
-    keyward_model::Service, keyward_model::ServiceId, |service| service.id;
+    super::ServiceEntry, keyward_model::ServiceId, |service| service.id;
 }

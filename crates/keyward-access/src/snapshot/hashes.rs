@@ -78,6 +78,13 @@ impl Hashes {
         hasher.finish()
     }
 
+    pub(crate) fn secret(&self, account: AccountId, name: &str) -> u64 {
+        let mut hasher = self.hasher(Tag::Secret);
+        hasher.write(account.uuid().as_bytes());
+        hasher.write(name.as_bytes());
+        hasher.finish()
+    }
+
     /// `mark` tells texts of several sorts apart.
     pub(crate) fn text(&self, mark: u8, text: &str) -> u64 {
         let mut hasher = self.hasher(Tag::Text);
@@ -99,6 +106,7 @@ enum Tag {
     AppKey,
     Identity,
     Text,
+    Secret,
 }
 
 /// The text of a secret, without its type. For comparing what was given twice, never for showing it.

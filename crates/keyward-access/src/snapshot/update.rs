@@ -4,7 +4,7 @@ use std::fmt;
 
 use keyward_model::{
     Account, AccountId, Api, ApiId, Caller, CallerId, Credential, CredentialId, Gateway, GatewayId, Grant,
-    GrantId, Grantee, Group, GroupId, Service, ServiceId,
+    GrantId, Grantee, Group, GroupId, Secret, SecretId, Service, ServiceId,
 };
 
 /// One changed row. `Upsert…` carries the whole object as it is from now on.
@@ -18,6 +18,10 @@ pub enum SnapshotUpdate {
     UpsertGateway(Gateway),
     /// A gateway is gone. No API may be left that is published to it.
     RemoveGateway(GatewayId),
+    /// A secret is as given, with its values if they are in the store.
+    UpsertSecret(Box<Secret>),
+    /// A secret is gone. What still refers to it cannot be resolved any more.
+    RemoveSecret(SecretId),
     /// A service is as given.
     UpsertService(Service),
     /// A service is gone. No API may be left that is bound to it.
@@ -58,6 +62,8 @@ pub enum ObjectId {
     Account(AccountId),
     /// A gateway.
     Gateway(GatewayId),
+    /// A secret.
+    Secret(SecretId),
     /// A service.
     Service(ServiceId),
     /// An API.
@@ -77,6 +83,7 @@ impl fmt::Display for ObjectId {
         match self {
             Self::Account(id) => write!(f, "{id}"),
             Self::Gateway(id) => write!(f, "{id}"),
+            Self::Secret(id) => write!(f, "{id}"),
             Self::Service(id) => write!(f, "{id}"),
             Self::Api(id) => write!(f, "{id}"),
             Self::Caller(id) => write!(f, "{id}"),

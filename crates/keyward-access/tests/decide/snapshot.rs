@@ -4,7 +4,7 @@ use keyward_access::{CompileError, ObjectId, Problem, ProblemKind, Snapshot, Sna
 use keyward_model::CredentialKind::{Anyone, ApiKey};
 use keyward_model::DenyReason::{ApiNotFound, CredentialUnknown};
 use keyward_model::{
-    Grantee, HostPattern, KeySource, Proof, SignatureScheme, Stage, StageBinding, TokenPlace,
+    Grantee, HostPattern, KeySource, OpaqueProof, Proof, SignatureScheme, Stage, StageBinding, TokenPlace,
 };
 
 use crate::tokens::jwt;
@@ -293,7 +293,7 @@ fn an_unsound_key_set_leaves_out_its_credential_alone() {
     // A point that is on no curve.
     let jwks = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"e","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","y":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}]}"#;
     let Proof::Jwt(mut binding) = jwt("k", "uid", "ann", TokenPlace::default()) else { panic!() };
-    binding.jwks = keyward_model::JwkSet::parse(jwks).unwrap();
+    binding.keys = keyward_model::JwtKeys::Own(keyward_model::JwkSet::parse(jwks).unwrap());
     let credential = world.credential(ann, Proof::Jwt(binding));
     let loaded = Snapshot::load(revision(1), DIGEST_KEY, world.updates());
     assert_eq!(loaded.quarantined[0].object, ObjectId::Credential(ann, credential));
@@ -340,7 +340,7 @@ fn nothing_that_is_shown_holds_a_secret() {
     world.pair(shop, "shop-key", "canary-secret-0123456789", SignatureScheme::Alibaba);
     world.credential(
         world.callers.keys().next().copied().unwrap(),
-        Proof::AppCode { digest: keyward_access::digest_credential(&DIGEST_KEY, b"canary") },
+        Proof::AppCode(OpaqueProof::Digest(keyward_access::digest_credential(&DIGEST_KEY, b"canary"))),
     );
     let snapshot = world.snapshot();
     let shown = format!("{snapshot:?} {:?} {:?}", snapshot.caller(shop), snapshot.digest_key());

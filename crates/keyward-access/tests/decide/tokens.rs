@@ -7,8 +7,8 @@ use keyward_access::{Authentication, Body, authenticate, resolve};
 use keyward_model::CredentialKind::{ApiKey, Jwt};
 use keyward_model::DenyReason::*;
 use keyward_model::{
-    AccountId, ApiId, CallerId, ClaimToHeader, Grantee, IdentityClaim, JwkSet, JwtBinding, JwtSettings,
-    KeySource, Proof, TokenPlace,
+    AccountId, ApiId, CallerId, ClaimToHeader, Grantee, IdentityClaim, JwkSet, JwtBinding, JwtKeys,
+    JwtSettings, KeySource, Proof, TokenPlace,
 };
 
 use crate::world::{NOON, World, get, header};
@@ -32,7 +32,7 @@ pub(crate) fn jwt(key: &str, claim: &str, value: &str, token: TokenPlace) -> Pro
     let (_, jwks) = JwkSet::symmetric(key, &secret(key)).unwrap();
     let settings = JwtSettings { token, ..JwtSettings::default() };
     let identity_claim = IdentityClaim { name: claim.into(), value: value.into() };
-    Proof::Jwt(Box::new(JwtBinding { jwks, settings, identity_claim }))
+    Proof::Jwt(Box::new(JwtBinding { keys: JwtKeys::Own(jwks), settings, identity_claim }))
 }
 
 fn consumer(world: &mut World, account: AccountId, key: &str, value: &str, place: TokenPlace) -> CallerId {

@@ -1,5 +1,6 @@
 //! Small worlds, and requests in them.
 
+use keyward_model::OpaqueProof;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -195,11 +196,17 @@ impl World {
     }
 
     pub(crate) fn key(&mut self, caller: CallerId, value: &str) -> CredentialId {
-        self.credential(caller, Proof::ApiKey { digest: digest_credential(&DIGEST_KEY, value.as_bytes()) })
+        self.credential(
+            caller,
+            Proof::ApiKey(OpaqueProof::Digest(digest_credential(&DIGEST_KEY, value.as_bytes()))),
+        )
     }
 
     pub(crate) fn app_code(&mut self, caller: CallerId, value: &str) -> CredentialId {
-        self.credential(caller, Proof::AppCode { digest: digest_credential(&DIGEST_KEY, value.as_bytes()) })
+        self.credential(
+            caller,
+            Proof::AppCode(OpaqueProof::Digest(digest_credential(&DIGEST_KEY, value.as_bytes()))),
+        )
     }
 
     pub(crate) fn pair(
@@ -213,7 +220,7 @@ impl World {
         let is_default = self.callers[&caller].1.is_empty();
         self.credential(
             caller,
-            Proof::KeyPair { app_key, app_secret: Plaintext::new(secret), scheme, is_default },
+            Proof::KeyPair { app_key, app_secret: Plaintext::new(secret).into(), scheme, is_default },
         )
     }
 

@@ -64,9 +64,10 @@ impl Schemas {
 
     /// The schema of a world file.
     pub(super) fn world(&mut self) -> Value {
-        let nouns: [(&str, SchemaOf); 8] = [
+        let nouns: [(&str, SchemaOf); 9] = [
             ("accounts", |generator| generator.subschema_for::<Vec<crate::Account>>()),
             ("gateways", |generator| generator.subschema_for::<Vec<crate::Gateway>>()),
+            ("secrets", |generator| generator.subschema_for::<Vec<crate::Secret>>()),
             ("services", |generator| generator.subschema_for::<Vec<crate::Service>>()),
             ("apis", |generator| generator.subschema_for::<Vec<crate::Api>>()),
             ("applications", |generator| generator.subschema_for::<Vec<crate::Application>>()),

@@ -200,6 +200,9 @@ pub(super) const APIS: &[Parameter] = &[
 ];
 
 /// Of the access review.
+/// Of the list of those that refer to a secret.
+pub(super) const REFERENCES: &[Parameter] = &[ACCOUNT, AFTER, LIMIT];
+
 pub(super) const REVIEW: &[Parameter] = &[
     Parameter::new("finding", Form::Choice(Finding::WORDS), "Only this finding"),
     OF_ACCOUNT,

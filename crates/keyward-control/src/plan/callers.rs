@@ -2,8 +2,8 @@
 //! move from one caller to another within one world, in whatever order the two stand.
 
 use keyward_model::{
-    AccountId, Caller, CallerId, CallerKind, JwtKeySource, JwtSpec, KeyPairSpec, Name, Noun, OpaqueSpec,
-    Place, SignatureScheme, World,
+    AccountId, Caller, CallerId, CallerKind, CredentialDigest, JwtKeySource, JwtSpec, KeyPairSpec, Name,
+    Noun, OpaqueSpec, Place, SecretText, SignatureScheme, World,
 };
 use keyward_store::{CredentialRow, Record, RecordId};
 
@@ -129,7 +129,7 @@ impl Want {
             }
             What::AppCode(spec) | What::ApiKey(spec) => state(spec.enabled, spec.valid_until),
             What::Jwt(spec) => {
-                !matches!(spec.keys, JwtKeySource::Given(..))
+                !matches!(spec.keys, JwtKeySource::Given(..) | JwtKeySource::Reference(..))
                     && row.jwt.as_ref() == Some(&spec.settings)
                     && state(spec.enabled, spec.valid_until)
             }
@@ -137,7 +137,7 @@ impl Want {
     }
 
     /// The value of an AppCode or API key, where one is given.
-    fn opaque_value(&self) -> Option<&keyward_model::Plaintext> {
+    fn opaque_value(&self) -> Option<&SecretText> {
         match &self.what {
             What::AppCode(spec) | What::ApiKey(spec) => spec.value.as_ref(),
             What::KeyPair { .. } | What::Jwt(_) => None,
@@ -194,17 +194,24 @@ impl Planner<'_> {
 
     /// Matches AppCodes or API keys: by value; those without one, in order, with what is left; the rest goes.
     pub(super) fn match_opaque(&mut self, wanted: Vec<Want>, mut stored: Vec<Known>, draft: &mut Draft) {
-        let mut digests = Vec::with_capacity(wanted.len());
+        let mut seen: Vec<(Option<CredentialDigest>, Option<SecretText>)> = Vec::with_capacity(wanted.len());
         let mut kept: Vec<Option<Known>> = Vec::with_capacity(wanted.len());
         for want in &wanted {
-            let digest = want.opaque_value().map(|value| self.digest(value));
-            if digest.is_some() && digests.contains(&digest) {
+            let given = want.opaque_value();
+            let digest = given.and_then(SecretText::plain).map(|value| self.digest(value));
+            let reference = given.filter(|text| !text.is_plain()).cloned();
+            let repeated =
+                (digest.is_some() || reference.is_some()) && seen.contains(&(digest, reference.clone()));
+            if repeated {
                 let text = "this value stands here twice: leave one out";
                 self.problem(ErrorKind::Invalid, "duplicate", want.place.clone(), text);
             }
-            let same = |known: &Known| digest.is_some() && known.row.digest == digest;
+            let same = |known: &Known| match &reference {
+                Some(text) => known.row.reference.as_ref() == Some(text),
+                None => digest.is_some() && known.row.digest == digest,
+            };
             kept.push(stored.iter().position(same).map(|at| stored.remove(at)));
-            digests.push(digest);
+            seen.push((digest, reference));
         }
         for (want, slot) in wanted.iter().zip(&mut kept) {
             if want.opaque_value().is_none() && !stored.is_empty() {

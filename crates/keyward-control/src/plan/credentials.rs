@@ -2,9 +2,10 @@
 
 use keyward_model::owned;
 use keyward_model::{
-    AppKey, Caller, Credential, CredentialDigest, CredentialId, HeaderName, IdentityClaim, IdentityClaimSpec,
-    JwkSet, JwtBinding, JwtKeySource, JwtSettings, JwtSpec, KeyPairSpec, Name, Noun, OpaqueSpec, Origin,
-    Place, Plaintext, Proof, Timestamp, TokenPlace,
+    AccountId, AppKey, Caller, Credential, CredentialDigest, CredentialId, HeaderName, IdentityClaim,
+    IdentityClaimSpec, JwkSet, JwtBinding, JwtKeySource, JwtKeys, JwtSettings, JwtSpec, KeyPairSpec, Name,
+    Noun, OpaqueProof, OpaqueSpec, Origin, Place, Plaintext, Proof, SecretText, Timestamp, TokenPlace,
+    check_app_secret, check_opaque,
 };
 use keyward_store::{CredentialRecord, CredentialRow, Record, RecordId, Sealing};
 
@@ -13,39 +14,10 @@ use super::{Known, Owner, Planner, Step, Want, What, within};
 use crate::minter::hint;
 use crate::{ErrorKind, Minted};
 
-/// Longest AppSecret, in characters.
-const APP_SECRET_MAX: usize = 256;
-/// Shortest custom API key or AppCode, in characters.
-const OPAQUE_MIN: usize = 16;
-/// Longest custom API key or AppCode, in characters.
-const OPAQUE_MAX: usize = 4_096;
 /// Largest tolerance on the times of a token: a day.
 const CLOCK_SKEW_MAX_S: u32 = 86_400;
 /// Longest name or value of an identity claim, in bytes.
 const CLAIM_MAX: usize = 256;
-
-/// May this be an AppSecret? The error says what may.
-pub(crate) fn check_app_secret(secret: &Plaintext) -> Result<(), String> {
-    let text = secret.expose_secret();
-    if (1..=APP_SECRET_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()) {
-        Ok(())
-    } else {
-        Err(format!("an AppSecret has 1 to {APP_SECRET_MAX} visible ASCII characters, and no blank"))
-    }
-}
-
-/// May this be a custom API key or AppCode? The error says what may.
-pub(crate) fn check_opaque(value: &Plaintext) -> Result<(), String> {
-    let text = value.expose_secret();
-    if (OPAQUE_MIN..=OPAQUE_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()) {
-        Ok(())
-    } else {
-        Err(format!(
-            "a custom value has {OPAQUE_MIN} to {OPAQUE_MAX} visible ASCII characters, and no blank; leave it out to \
-             have one generated"
-        ))
-    }
-}
 
 impl Step {
     pub(crate) fn delete_credential(row: &CredentialRow) -> Self {
@@ -77,7 +49,10 @@ impl Planner<'_> {
     pub(super) fn make_credential(&mut self, want: &Want, caller: &Caller, account: &Name, noun: Noun) {
         let Some(id) = self.uuid().map(CredentialId::from_uuid) else { return };
         let made = match &want.what {
-            What::KeyPair { spec, is_default } => self.key_pair(spec, *is_default, None, id, want, noun),
+            What::KeyPair { spec, is_default } => {
+                let pair = Pair { spec, is_default: *is_default, known: None, account: caller.account };
+                self.key_pair(&pair, id, want, noun)
+            }
             What::AppCode(spec) => self.opaque(spec, false, caller, id, want, noun),
             What::ApiKey(spec) => self.opaque(spec, true, caller, id, want, noun),
             What::Jwt(spec) => self.jwt(spec, None, caller, id, want),
@@ -115,7 +90,9 @@ impl Planner<'_> {
         }
         let made = match &want.what {
             What::KeyPair { spec, is_default } => {
-                self.key_pair(spec, *is_default, Some(known), id, want, noun)
+                let pair =
+                    Pair { spec, is_default: *is_default, known: Some(known), account: caller.account };
+                self.key_pair(&pair, id, want, noun)
             }
             What::AppCode(spec) | What::ApiKey(spec) => self.kept_opaque(spec, known, caller),
             What::Jwt(spec) => self.jwt(spec, Some(known), caller, id, want),
@@ -173,15 +150,8 @@ impl Planner<'_> {
         (enabled, valid_until)
     }
 
-    fn key_pair(
-        &mut self,
-        spec: &KeyPairSpec,
-        is_default: bool,
-        known: Option<&Known>,
-        id: CredentialId,
-        want: &Want,
-        noun: Noun,
-    ) -> Option<Made> {
+    fn key_pair(&mut self, pair: &Pair<'_>, id: CredentialId, want: &Want, noun: Noun) -> Option<Made> {
+        let &Pair { spec, is_default, known, account } = pair;
         let app_key: AppKey = match (&spec.app_key, known.and_then(|known| known.row.app_key.clone())) {
             (Some(given), _) => given.clone(),
             (None, Some(stored)) => stored,
@@ -200,7 +170,7 @@ impl Planner<'_> {
                     _ => None,
                 }
             });
-        let pair = |app_secret: Plaintext| Proof::KeyPair {
+        let pair = |app_secret: SecretText| Proof::KeyPair {
             app_key: app_key.clone(),
             app_secret,
             scheme: spec.scheme,
@@ -211,11 +181,11 @@ impl Planner<'_> {
                 Some(kept(pair(stored.clone()), known))
             }
             (Some(given), ..) => {
-                self.check_given_secret(given, want, noun)?;
+                self.check_given_secret(given, stored, account, want, noun)?;
                 let minted = spec.app_key.is_none() && known.is_none();
                 Some(Made {
                     proof: pair(given.clone()),
-                    origin: Origin::Custom,
+                    origin: origin_of(given),
                     sealing: Sealing::Set(given.clone()),
                     hint: None,
                     minted: minted.then(|| (Some(app_key.to_string()), None)),
@@ -229,19 +199,30 @@ impl Planner<'_> {
             (None, _, None) => {
                 let drawn = self.minter.app_secret();
                 let secret = self.drawn(drawn)?;
+                let text = SecretText::from(secret.clone());
                 Some(Made {
-                    proof: pair(secret.clone()),
+                    proof: pair(text.clone()),
                     origin: Origin::Generated,
                     hint: hint(&secret),
-                    sealing: Sealing::Set(secret.clone()),
+                    sealing: Sealing::Set(text),
                     minted: Some((Some(app_key.to_string()), Some(secret))),
                 })
             }
         }
     }
 
-    fn check_given_secret(&mut self, secret: &Plaintext, want: &Want, noun: Noun) -> Option<()> {
+    fn check_given_secret(
+        &mut self,
+        given: &SecretText,
+        stored: Option<&SecretText>,
+        account: AccountId,
+        want: &Want,
+        noun: Noun,
+    ) -> Option<()> {
         let place = within(&want.place, "app_secret");
+        let Some(secret) = given.plain() else {
+            return self.check_reference(given, stored, account, &place, |value| check_app_secret(value));
+        };
         if let Err(text) = check_app_secret(secret) {
             self.invalid("secret_malformed", place, text);
             return None;
@@ -263,7 +244,11 @@ impl Planner<'_> {
         want: &Want,
         noun: Noun,
     ) -> Option<Made> {
-        let (value, origin) = match &spec.value {
+        let given = match &spec.value {
+            Some(text) if !text.is_plain() => return self.opaque_reference(text, is_api_key, caller, want),
+            given => given.as_ref().and_then(SecretText::plain),
+        };
+        let (value, origin) = match given {
             Some(given) => {
                 if let Err(text) = check_opaque(given) {
                     self.invalid("value_malformed", want.place.clone(), text);
@@ -287,22 +272,65 @@ impl Planner<'_> {
         let keeps_value = self.existing.accounts.get(&caller.account).is_some_and(|account| account.reveal);
         let generated = origin == Origin::Generated;
         Some(Made {
-            proof: if is_api_key { Proof::ApiKey { digest } } else { Proof::AppCode { digest } },
+            proof: opaque_proof(is_api_key, OpaqueProof::Digest(digest)),
             origin,
             hint: if generated { hint(&value) } else { None },
-            sealing: if keeps_value { Sealing::Set(value.clone()) } else { Sealing::DigestOnly },
+            sealing: if keeps_value { Sealing::Set(value.clone().into()) } else { Sealing::DigestOnly },
             minted: generated.then(|| (None, Some(value))),
         })
     }
 
+    /// A new API key or AppCode whose value is a secret's.
+    fn opaque_reference(
+        &mut self,
+        text: &SecretText,
+        is_api_key: bool,
+        caller: &Caller,
+        want: &Want,
+    ) -> Option<Made> {
+        self.check_reference(text, None, caller.account, &want.place, |value| check_opaque(value))?;
+        Some(Made {
+            proof: opaque_proof(is_api_key, OpaqueProof::Reference(text.clone())),
+            origin: Origin::Reference,
+            hint: None,
+            sealing: Sealing::Set(text.clone()),
+            minted: None,
+        })
+    }
+
+    /// May this reference stand here, and would what it comes to now do?
+    fn check_reference(
+        &mut self,
+        text: &SecretText,
+        stored: Option<&SecretText>,
+        account: AccountId,
+        place: &Place,
+        fits: impl Fn(&Plaintext) -> Result<(), String>,
+    ) -> Option<()> {
+        self.check_references(account, text, stored, place)?;
+        let Some(value) = self.value_of(account, text) else { return Some(()) };
+        match fits(&value) {
+            Ok(()) => Some(()),
+            Err(why) => {
+                let text = format!("what it refers to cannot be used here: {why}");
+                self.invalid("secret_unfit", place.clone(), text);
+                None
+            }
+        }
+    }
+
     /// A stored API key or AppCode: its value is what it was.
     fn kept_opaque(&mut self, spec: &OpaqueSpec, known: &Known, caller: &Caller) -> Option<Made> {
-        let digest = known.row.digest?;
-        let proof =
-            if known.row.kind == "api_key" { Proof::ApiKey { digest } } else { Proof::AppCode { digest } };
+        let proof = match (known.row.digest, &known.row.reference) {
+            (Some(digest), _) => OpaqueProof::Digest(digest),
+            (None, Some(text)) => OpaqueProof::Reference(text.clone()),
+            (None, None) => return None,
+        };
+        let refers = matches!(proof, OpaqueProof::Reference(_));
+        let proof = opaque_proof(known.row.kind == "api_key", proof);
         let keeps_value = self.existing.accounts.get(&caller.account).is_some_and(|account| account.reveal);
         let mut made = kept(proof, known);
-        if let (Some(value), true, false) = (&spec.value, keeps_value, known.row.is_sealed()) {
+        if let (Some(value), true, false) = (&spec.value, keeps_value && !refers, known.row.is_sealed()) {
             // The account shows values again since this one was stored.
             made.sealing = Sealing::Set(value.clone());
         }
@@ -331,21 +359,38 @@ impl Planner<'_> {
         let stored = stored.filter(|(binding, _)| binding.settings.remote.is_none());
         let was_remote =
             known.is_some_and(|known| known.row.jwt.as_ref().is_some_and(|jwt| jwt.remote.is_some()));
-        let (jwks, origin, sealing, value) = match (&spec.keys, stored) {
+        let (keys, origin, sealing, value) = match (&spec.keys, stored) {
             (JwtKeySource::Remote, _) => {
                 let sealing = if was_remote { Sealing::Keep } else { Sealing::DigestOnly };
-                (JwkSet::default(), Origin::Reference, sealing, None)
+                (JwtKeys::Own(JwkSet::default()), Origin::Reference, sealing, None)
             }
-            (JwtKeySource::Given(set), Some((binding, origin))) if *set == binding.jwks => {
-                (binding.jwks.clone(), origin, Sealing::Keep, None)
+            (JwtKeySource::Given(set), Some((binding, origin)))
+                if JwtKeys::Own(set.clone()) == binding.keys =>
+            {
+                (binding.keys.clone(), origin, Sealing::Keep, None)
             }
-            (JwtKeySource::Given(set), _) => (set.clone(), Origin::Custom, Sealing::Set(set.to_json()), None),
+            (JwtKeySource::Given(set), _) => {
+                (JwtKeys::Own(set.clone()), Origin::Custom, Sealing::Set(set.to_json().into()), None)
+            }
+            (JwtKeySource::Reference(text), Some((binding, origin)))
+                if binding.keys == JwtKeys::Reference(text.clone()) =>
+            {
+                (binding.keys.clone(), origin, Sealing::Keep, None)
+            }
+            (JwtKeySource::Reference(text), _) => {
+                let place = within(&want.place, "jwks");
+                let fits = |value: &Plaintext| {
+                    JwkSet::of_secret(value).map(|_| ()).map_err(|error| error.to_string())
+                };
+                self.check_reference(text, None, caller.account, &place, fits)?;
+                (JwtKeys::Reference(text.clone()), Origin::Reference, Sealing::Set(text.clone()), None)
+            }
             (JwtKeySource::Symmetric, Some((binding, Origin::Generated)))
             | (JwtKeySource::Kept, Some((binding, Origin::Generated))) => {
-                (binding.jwks.clone(), Origin::Generated, Sealing::Keep, None)
+                (binding.keys.clone(), Origin::Generated, Sealing::Keep, None)
             }
             (JwtKeySource::Kept, Some((binding, origin))) => {
-                (binding.jwks.clone(), origin, Sealing::Keep, None)
+                (binding.keys.clone(), origin, Sealing::Keep, None)
             }
             (JwtKeySource::Symmetric, _) => self.new_key_set()?,
             (JwtKeySource::Kept, None) => {
@@ -365,7 +410,7 @@ impl Planner<'_> {
         let label = format!("{}={}", identity_claim.name, identity_claim.value);
         let minted = claim_minted || value.is_some();
         Some(Made {
-            proof: Proof::Jwt(Box::new(JwtBinding { jwks, settings: spec.settings.clone(), identity_claim })),
+            proof: Proof::Jwt(Box::new(JwtBinding { keys, settings: spec.settings.clone(), identity_claim })),
             origin,
             sealing,
             hint: None,
@@ -373,10 +418,10 @@ impl Planner<'_> {
         })
     }
 
-    fn new_key_set(&mut self) -> Option<(JwkSet, Origin, Sealing, Option<Plaintext>)> {
+    fn new_key_set(&mut self) -> Option<(JwtKeys, Origin, Sealing, Option<Plaintext>)> {
         let drawn = self.minter.key_set();
         let (text, set) = self.drawn(drawn)?;
-        Some((set, Origin::Generated, Sealing::Set(text.clone()), Some(text)))
+        Some((JwtKeys::Own(set), Origin::Generated, Sealing::Set(text.clone().into()), Some(text)))
     }
 
     /// The claim that names the consumer: the one given, the stored one, or a new one; and whether it is new.
@@ -489,6 +534,23 @@ impl Planner<'_> {
         }
         holder == id
     }
+}
+
+/// A key pair that is wanted, and what there is of it.
+struct Pair<'w> {
+    spec: &'w KeyPairSpec,
+    is_default: bool,
+    known: Option<&'w Known>,
+    account: AccountId,
+}
+
+/// Where a value comes from that was given.
+fn origin_of(given: &SecretText) -> Origin {
+    if given.is_plain() { Origin::Custom } else { Origin::Reference }
+}
+
+fn opaque_proof(is_api_key: bool, proof: OpaqueProof) -> Proof {
+    if is_api_key { Proof::ApiKey(proof) } else { Proof::AppCode(proof) }
 }
 
 /// Nothing but what surrounds the value may change.

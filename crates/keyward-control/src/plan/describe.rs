@@ -1,10 +1,11 @@
 //! How the audit shows an object: as JSON, without any secret.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use keyward_model::{
-    AccountId, Api, Caller, Credential, Gateway, Grant, Grantee, KeySource, Operation, Operator, Proof, Role,
-    Service, ServiceAuth, Timestamp,
+    AccountId, Api, Caller, Credential, Gateway, Grant, Grantee, JwtKeys, KeySource, Name, Operation,
+    Operator, Proof, Role, Secret, SecretSource, SecretText, Service, ServiceAuth, Timestamp,
 };
 use keyward_store::{CredentialRow, Record};
 use serde_json::{Value, json};
@@ -20,6 +21,7 @@ pub(crate) fn describe(record: &Record) -> Value {
             "grant_validity_max_s": account.grant_validity_max_s,
         }),
         Record::Gateway(gateway) => describe_gateway(gateway),
+        Record::Secret(secret) => describe_secret(secret),
         Record::Service(service) => describe_service(service),
         Record::Api(api) => describe_api(api),
         Record::Caller(caller) => describe_caller(caller),
@@ -47,6 +49,7 @@ pub(crate) fn describe(record: &Record) -> Value {
 pub(crate) fn account_of(record: &Record) -> Option<AccountId> {
     match record {
         Record::Account(account) => Some(account.id),
+        Record::Secret(secret) => Some(secret.account),
         Record::Service(service) => Some(service.account),
         Record::Api(api) => Some(api.account),
         Record::Caller(caller) => Some(caller.account),
@@ -103,17 +106,21 @@ fn describe_proof(credential: &Credential) -> Value {
         "enabled": credential.enabled,
         "valid_until": time(credential.valid_until),
         "origin": credential.origin.as_str(),
+        "reference": credential.proof.reference().and_then(SecretText::shown),
     });
     let more = match &credential.proof {
         Proof::KeyPair { app_key, scheme, is_default, .. } => {
             json!({"app_key": app_key.as_str(), "scheme": scheme.as_str(), "is_default": is_default})
         }
-        Proof::AppCode { .. } | Proof::ApiKey { .. } => json!({}),
+        Proof::AppCode(_) | Proof::ApiKey(_) => json!({}),
         Proof::Jwt(binding) => {
             let claim = &binding.identity_claim;
             json!({
                 "identity_claim": {"name": claim.name, "value": claim.value},
-                "keys": binding.jwks.keys().len(),
+                "keys": match &binding.keys {
+                    JwtKeys::Own(set) => Some(set.keys().len()),
+                    JwtKeys::Reference(_) => None,
+                },
                 "remote": binding.settings.remote.as_ref().map(|remote| remote.url.as_str()),
                 "issuer": binding.settings.issuer,
                 "audiences": binding.settings.audiences,
@@ -144,6 +151,31 @@ fn describe_gateway(gateway: &Gateway) -> Value {
     })
 }
 
+fn describe_secret(secret: &Secret) -> Value {
+    let spec = &secret.spec;
+    json!({
+        "name": spec.name.as_str(),
+        "description": spec.description,
+        "enabled": spec.enabled,
+        "valid_until": time(spec.valid_until),
+        "held_by": match &spec.source {
+            SecretSource::Stored(_) => None,
+            SecretSource::Held(held) => Some(held.to_string()),
+        },
+        "version": secret.version,
+        "previous": spec.previous.as_ref().map(|previous| {
+            json!({"version": previous.version, "until": previous.until.to_string()})
+        }),
+        "destinations": spec.destinations.as_deref().map(texts),
+        "use": spec.use_by.as_ref().map(names),
+        "read": spec.read_by.as_ref().map(names),
+    })
+}
+
+fn names(names: &BTreeSet<Name>) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
 fn describe_service(service: &Service) -> Value {
     let spec = &service.spec;
     let endpoints: Vec<Value> = spec
@@ -152,7 +184,9 @@ fn describe_service(service: &Service) -> Value {
         .map(|endpoint| json!({"url": endpoint.url.as_str(), "weight": endpoint.weight}))
         .collect();
     let auth = spec.service_auth.as_ref().map(|auth| match auth {
-        ServiceAuth::Header { name, .. } => json!({"header": name.as_str()}),
+        ServiceAuth::Header { name, value } => {
+            json!({"header": name.as_str(), "reference": value.as_ref().and_then(SecretText::shown)})
+        }
     });
     json!({
         "name": spec.name.as_str(),

@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use keyward_model::{
     Account, AccountId, Api, ApiId, Caller, CallerId, CallerKind, Credential, CredentialDigest, CredentialId,
-    Gateway, GatewayId, Grant, GrantId, Grantee, Group, GroupId, IdentityClaim, Name, Service, ServiceId,
+    Gateway, GatewayId, Grant, GrantId, Grantee, Group, GroupId, IdentityClaim, Name, Secret, SecretId,
+    Service, ServiceId,
 };
-use keyward_store::CredentialRow;
+use keyward_store::{CredentialRow, RecordId};
+
+use crate::User;
 
 /// Objects of one noun by id, and by the key that is unique among them.
 #[derive(Clone, Debug)]
@@ -66,11 +69,24 @@ pub(crate) struct Known {
     pub(crate) credential: Option<Credential>,
 }
 
+/// Something that refers to a secret.
+#[derive(Clone, Debug)]
+pub(crate) struct Referrer {
+    /// What is written with the reference.
+    pub(crate) record: RecordId,
+    /// What people know it by.
+    pub(crate) user: User,
+}
+
 /// What there is, as far as a plan needs it. What is not here does not exist for the plan.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Existing {
     pub(crate) accounts: Table<Name, AccountId, Account>,
     pub(crate) gateways: Table<Name, GatewayId, Gateway>,
+    /// With their values.
+    pub(crate) secrets: Table<(AccountId, Name), SecretId, Secret>,
+    /// Who refers to them, as it is stored.
+    pub(crate) references: BTreeMap<SecretId, Vec<Referrer>>,
     pub(crate) services: Table<(AccountId, Name), ServiceId, Service>,
     pub(crate) apis: Table<(AccountId, Name), ApiId, Api>,
     pub(crate) callers: Table<(AccountId, CallerKind, Name), CallerId, Caller>,
@@ -94,6 +110,10 @@ impl Existing {
 
     pub(crate) fn add_gateway(&mut self, gateway: Gateway) {
         self.gateways.insert(gateway.spec.name.clone(), gateway.id, gateway, None);
+    }
+
+    pub(crate) fn add_secret(&mut self, secret: Secret) {
+        self.secrets.insert((secret.account, secret.spec.name.clone()), secret.id, secret, None);
     }
 
     pub(crate) fn add_service(&mut self, service: Service) {

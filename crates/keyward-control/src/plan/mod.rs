@@ -16,6 +16,7 @@ mod grants;
 mod groups;
 mod prune;
 mod removal;
+mod secrets;
 mod services;
 mod words;
 
@@ -27,21 +28,22 @@ use keyward_store::{Record, RecordId};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{ErrorKind, Minted, Minter, Problem, Touched, Warning};
+use crate::{Actor, ErrorKind, Minted, Minter, Problem, Touched, Warning};
 
 use callers::{Want, What};
-pub(crate) use credentials::{check_app_secret, check_opaque};
 pub(crate) use describe::{account_of, describe, describe_credential};
-pub(crate) use existing::{Existing, Known};
+pub(crate) use existing::{Existing, Known, Referrer};
 pub(crate) use grants::{still_permitting, within_longest};
 pub(crate) use prune::accounts_named;
 pub(crate) use removal::{Removal, removal};
+pub(crate) use secrets::overlap_end;
 use words::looks_like_an_id;
 
 /// What a plan depends on besides the objects.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PlanContext<'c> {
     pub(crate) now: Timestamp,
+    pub(crate) actor: &'c Actor,
     pub(crate) digest_key: &'c DigestKey,
     /// Refused as endpoints.
     pub(crate) own_listeners: &'c [SocketAddr],
@@ -107,6 +109,7 @@ pub(crate) fn plan(
     };
     world.accounts.iter().for_each(|entry| planner.account(entry));
     world.gateways.iter().for_each(|entry| planner.gateway(entry));
+    world.secrets.iter().for_each(|entry| planner.secret(entry));
     world.services.iter().for_each(|entry| planner.service(entry));
     world.apis.iter().for_each(|entry| planner.api(entry));
     planner.callers(world);
@@ -133,25 +136,26 @@ impl Step {
             Self::Put { record, .. } => match **record {
                 Record::Account(_) => 1,
                 Record::Gateway(_) => 2,
-                Record::Service(_) => 3,
-                Record::Api(_) => 4,
-                Record::Caller(_) => 5,
-                Record::Credential(_) => 6,
-                Record::Group(_) => 7,
-                Record::Member(..) => 8,
-                Record::Grant(_) => 9,
-                Record::Operator(_) | Record::OperatorToken(_) => 9,
+                Record::Secret(_) => 3,
+                Record::Service(_) => 4,
+                Record::Api(_) => 5,
+                Record::Caller(_) => 6,
+                Record::Credential(_) => 7,
+                Record::Group(_) => 8,
+                Record::Member(..) => 9,
+                Record::Grant(_) | Record::Operator(_) | Record::OperatorToken(_) => 10,
             },
             Self::Delete { id, .. } => match id {
                 RecordId::Credential(_) => 0,
-                RecordId::Grant(_) | RecordId::Operator(_) | RecordId::OperatorToken(_) => 10,
-                RecordId::Member(..) => 11,
-                RecordId::Caller(_) => 12,
-                RecordId::Group(_) => 13,
-                RecordId::Api(_) => 14,
-                RecordId::Service(_) => 15,
-                RecordId::Gateway(_) => 16,
-                RecordId::Account(_) => 17,
+                RecordId::Grant(_) | RecordId::Operator(_) | RecordId::OperatorToken(_) => 11,
+                RecordId::Member(..) => 12,
+                RecordId::Caller(_) => 13,
+                RecordId::Group(_) => 14,
+                RecordId::Api(_) => 15,
+                RecordId::Service(_) => 16,
+                RecordId::Secret(_) => 17,
+                RecordId::Gateway(_) => 18,
+                RecordId::Account(_) => 19,
             },
         }
     }

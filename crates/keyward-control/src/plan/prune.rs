@@ -4,12 +4,12 @@
 
 use std::collections::BTreeSet;
 
-use keyward_model::{AccountId, Grant, Grantee, Name, Noun, Place, World};
+use keyward_model::{AccountId, Grant, Grantee, Name, Noun, Place, SecretText, World};
 use keyward_store::{Record, RecordId};
 
 use super::callers::noun_of;
 use super::words::{grant_label, touched};
-use super::{Planner, Step, describe, removal};
+use super::{Planner, Referrer, Step, describe, removal};
 use crate::views::grant_spec;
 use crate::{ErrorKind, Touched, User};
 
@@ -17,6 +17,7 @@ use crate::{ErrorKind, Touched, User};
 /// alone names `default`, as entries do that name no account.
 pub(crate) fn accounts_named(world: &World) -> BTreeSet<Name> {
     let mut names: BTreeSet<Name> = world.accounts.iter().map(|entry| entry.value.name.clone()).collect();
+    names.extend(world.secrets.iter().map(|entry| entry.value.account.clone()));
     names.extend(world.services.iter().map(|entry| entry.value.account.clone()));
     names.extend(world.apis.iter().map(|entry| entry.value.account.clone()));
     names.extend(world.applications.iter().map(|entry| entry.value.account.clone()));
@@ -28,6 +29,11 @@ pub(crate) fn accounts_named(world: &World) -> BTreeSet<Name> {
         names.extend("default".parse::<Name>());
     }
     names
+}
+
+/// A text that is written anew; `None` in it: there is none.
+fn refers_to(text: Option<&SecretText>, name: &Name) -> bool {
+    text.is_some_and(|text| text.refs().iter().any(|other| other.as_str() == name.as_str()))
 }
 
 impl Planner<'_> {
@@ -72,6 +78,9 @@ impl Planner<'_> {
         }
         if world.nouns.contains(&Noun::Service) {
             self.prune_services(&scope);
+        }
+        if world.nouns.contains(&Noun::Secret) {
+            self.prune_secrets(&scope);
         }
         if world.nouns.contains(&Noun::Gateway) {
             self.prune_gateways();
@@ -204,6 +213,38 @@ impl Planner<'_> {
             let report = self.report(Noun::Service, account, &name, id);
             self.prune(id, report);
         }
+    }
+
+    /// What refers to a secret now may not do so after this world, or be gone.
+    fn prune_secrets(&mut self, scope: &BTreeSet<AccountId>) {
+        let unnamed: Vec<_> = self
+            .existing
+            .secrets
+            .iter()
+            .filter(|(_, secret)| {
+                scope.contains(&secret.account)
+                    && !self.is_named(Noun::Secret, secret.account, &secret.spec.name)
+            })
+            .map(|(id, secret)| (*id, secret.account, secret.spec.name.clone()))
+            .collect();
+        for (id, account, name) in unnamed {
+            let mut referrers = self.existing.references.remove(&id).unwrap_or_default();
+            referrers.retain(|referrer| !self.lets_go_of(referrer, &name));
+            self.existing.references.insert(id, referrers);
+            let report = self.report(Noun::Secret, account, &name, RecordId::Secret(id));
+            self.prune(RecordId::Secret(id), report);
+        }
+    }
+
+    /// Does the plan delete this, or write it without a reference to that name?
+    fn lets_go_of(&self, referrer: &Referrer, name: &Name) -> bool {
+        self.plan.steps.iter().any(|step| match step {
+            Step::Delete { id, .. } => *id == referrer.record,
+            Step::Put { record, .. } => {
+                record.id() == referrer.record
+                    && super::secrets::text_written(record).is_some_and(|text| !refers_to(text, name))
+            }
+        })
     }
 
     fn prune_gateways(&mut self) {

@@ -1,6 +1,8 @@
 //! What goes along with an object, and what must not be left behind without it.
 
-use keyward_model::{AccountId, ApiId, CallerId, GatewayId, Grant, Grantee, GroupId, Noun, ServiceId};
+use keyward_model::{
+    AccountId, ApiId, CallerId, GatewayId, Grant, Grantee, GroupId, Noun, SecretId, ServiceId,
+};
 use keyward_store::{Record, RecordId};
 
 use super::callers::noun_of;
@@ -24,6 +26,7 @@ pub(crate) fn removal(existing: &Existing, id: RecordId) -> Result<Removal, Vec<
     match id {
         RecordId::Account(id) => account(existing, id),
         RecordId::Gateway(id) => gateway(existing, id),
+        RecordId::Secret(id) => secret(existing, id),
         RecordId::Service(id) => service(existing, id),
         RecordId::Api(id) => Ok(api(existing, id)),
         RecordId::Caller(id) => Ok(caller(existing, id)),
@@ -62,6 +65,8 @@ impl Step {
 
 fn account(existing: &Existing, id: AccountId) -> Result<Removal, Vec<User>> {
     let mut users: Vec<User> = Vec::new();
+    let secrets = existing.secrets.iter().filter(|(_, secret)| secret.account == id);
+    users.extend(secrets.map(|(id, secret)| user(Noun::Secret, id, &secret.spec.name)));
     let services = existing.services.iter().filter(|(_, service)| service.account == id);
     users.extend(services.map(|(id, service)| user(Noun::Service, id, &service.spec.name)));
     let apis = existing.apis.iter().filter(|(_, api)| api.account == id);
@@ -83,6 +88,12 @@ fn gateway(existing: &Existing, id: GatewayId) -> Result<Removal, Vec<User>> {
     let mut removal = unused(users, existing.gateways.get(&id).cloned().map(Record::Gateway))?;
     removal.grants(existing, revoked.into_iter());
     Ok(removal)
+}
+
+fn secret(existing: &Existing, id: SecretId) -> Result<Removal, Vec<User>> {
+    let referrers = existing.references.get(&id).map(Vec::as_slice).unwrap_or_default();
+    let users = referrers.iter().map(|referrer| referrer.user.clone()).collect();
+    unused(users, existing.secrets.get(&id).cloned().map(|secret| Record::Secret(Box::new(secret))))
 }
 
 fn service(existing: &Existing, id: ServiceId) -> Result<Removal, Vec<User>> {

@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use keyward_model::{Located, Noun, Place, Service, ServiceAuth, ServiceId, ServiceSpec};
+use keyward_model::{
+    AccountId, Located, Noun, Place, SecretText, Service, ServiceAuth, ServiceId, ServiceSpec,
+    is_header_value,
+};
 use keyward_store::{Record, RecordId};
 
 use super::words::touched;
@@ -32,7 +35,13 @@ impl Planner<'_> {
             return;
         }
         self.check_endpoints(spec, place);
-        let Some(service_auth) = self.service_auth(spec, before.as_ref(), place) else { return };
+        let refers =
+            service_text(spec).or_else(|| before.as_ref().and_then(|before| service_text(&before.spec)));
+        if let (Some(text), true) = (refers, spec.service_auth.is_some()) {
+            let endpoints = (&*spec.endpoints, before.as_ref().map(|before| &*before.spec.endpoints));
+            self.check_destinations(account, text, endpoints, place);
+        }
+        let Some(service_auth) = self.service_auth(spec, before.as_ref(), account, place) else { return };
         let Some(id) = found.or_else(|| self.uuid().map(ServiceId::from_uuid)) else { return };
         let after = Service { id, account, spec: ServiceSpec { service_auth, ..spec.clone() } };
         let differs = before.as_ref() != Some(&after);
@@ -73,6 +82,7 @@ impl Planner<'_> {
         &mut self,
         spec: &ServiceSpec,
         before: Option<&Service>,
+        account: AccountId,
         place: &Place,
     ) -> Option<Option<ServiceAuth>> {
         let Some(ServiceAuth::Header { name, value }) = &spec.service_auth else { return Some(None) };
@@ -83,25 +93,27 @@ impl Planner<'_> {
             self.invalid("header_reserved", within(place, "auth.header.name"), text);
             return None;
         }
-        let stored =
-            before.and_then(|before| before.spec.service_auth.as_ref()).and_then(|auth| match auth {
-                ServiceAuth::Header { value, .. } => value.clone(),
-            });
-        let Some(value) = value.clone().or(stored) else {
+        let stored = before.and_then(|before| service_text(&before.spec)).cloned();
+        let Some(value) = value.clone().or_else(|| stored.clone()) else {
             let text = "the value is missing, and none is stored that could be kept: give one";
             self.invalid("secret_missing", within(place, "auth.header.value"), text);
             return None;
         };
-        let text = value.expose_secret();
-        let fits = !text.is_empty()
-            && text.trim() == text
-            && text.bytes().all(|b| b == b'\t' || (b' '..=b'~').contains(&b));
-        if !fits {
+        let place_of_value = within(place, "auth.header.value");
+        self.check_references(account, &value, stored.as_ref(), &place_of_value)?;
+        if self.value_of(account, &value).is_some_and(|plain| !is_header_value(&plain)) {
             let text = "the value must be visible ASCII, without blanks at its ends";
             self.invalid("secret_malformed", within(place, "auth.header.value"), text);
             return None;
         }
         Some(Some(ServiceAuth::Header { name: name.clone(), value: Some(value) }))
+    }
+}
+
+/// What a service's authentication is written as, if it is known.
+fn service_text(spec: &ServiceSpec) -> Option<&SecretText> {
+    match spec.service_auth.as_ref()? {
+        ServiceAuth::Header { value, .. } => value.as_ref(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use keyward_model::{
     AccountId, ApiId, CallerId, CredentialId, GatewayId, GrantId, GrantSpec, GranteeSpec, GroupId, Noun,
-    ServiceId,
+    SecretId, ServiceId,
 };
 use keyward_store::RecordId;
 
@@ -17,6 +17,7 @@ pub(crate) fn looks_like_an_id(text: &str) -> bool {
         || is::<GatewayId>(text)
         || is::<CredentialId>(text)
         || is::<GroupId>(text)
+        || is::<SecretId>(text)
         || is::<ServiceId>(text)
         || is::<ApiId>(text)
         || is::<GrantId>(text)

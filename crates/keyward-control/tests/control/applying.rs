@@ -118,7 +118,7 @@ consumers:
     let service = node.control.snapshots().load_full();
     let service = service.services().next().unwrap();
     let Some(ServiceAuth::Header { value: Some(value), .. }) = &service.spec.service_auth else { panic!() };
-    assert_eq!(value.expose_secret(), "canary-backend-secret");
+    assert_eq!(value.plain().unwrap().expose_secret(), "canary-backend-secret");
 }
 
 #[tokio::test]

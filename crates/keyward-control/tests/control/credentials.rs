@@ -18,13 +18,13 @@ fn of_kind<'c>(credentials: &'c [CredentialView], kind: &str) -> Vec<&'c Credent
 }
 
 fn opaque(value: Option<&str>) -> OpaqueSpec {
-    OpaqueSpec { value: value.map(Plaintext::new), enabled: true, valid_until: None }
+    OpaqueSpec { value: value.map(|value| Plaintext::new(value).into()), enabled: true, valid_until: None }
 }
 
 fn pair(app_key: Option<&str>, secret: Option<&str>) -> KeyPairSpec {
     KeyPairSpec {
         app_key: app_key.map(|text| text.parse().unwrap()),
-        app_secret: secret.map(Plaintext::new),
+        app_secret: secret.map(|secret| Plaintext::new(secret).into()),
         scheme: SignatureScheme::Alibaba,
         enabled: true,
         valid_until: None,

@@ -14,4 +14,5 @@ mod pruning;
 mod refusals;
 mod restarts;
 mod reviewing;
+mod secrets;
 mod writing;

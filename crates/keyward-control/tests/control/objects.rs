@@ -39,7 +39,7 @@ async fn a_service_is_made_shown_renamed_and_deleted() {
     else {
         panic!()
     };
-    assert_eq!(value.expose_secret(), "a-backend-secret", "left out means kept");
+    assert_eq!(value.plain().unwrap().expose_secret(), "a-backend-secret", "left out means kept");
 
     services.delete(&OPERATOR, named("renamed"), false).await.unwrap();
     assert!(services.get(&OPERATOR, ObjectRef::Id(made.object.id)).await.is_err());

@@ -50,7 +50,7 @@ async fn refused_world(world: World, expected: &[(&str, &str)]) {
 }
 
 fn opaque(value: &str) -> OpaqueSpec {
-    OpaqueSpec { value: Some(Plaintext::new(value)), enabled: true, valid_until: None }
+    OpaqueSpec { value: Some(Plaintext::new(value).into()), enabled: true, valid_until: None }
 }
 
 #[tokio::test]
@@ -66,7 +66,7 @@ consumers:
     );
     let application = &mut wrong.applications[0].value;
     application.extension = Some("höher".to_owned());
-    application.key_pairs.as_mut().unwrap()[0].app_secret = Some(Plaintext::new("with a blank"));
+    application.key_pairs.as_mut().unwrap()[0].app_secret = Some(Plaintext::new("with a blank").into());
     application.app_codes =
         vec![opaque("short"), opaque("twice-the-same-code"), opaque("twice-the-same-code")];
     wrong.consumers[0].value.api_key.as_mut().unwrap().keys = Some(vec![opaque("only-15-letters")]);
@@ -98,7 +98,7 @@ consumers:
     );
     let header = |text: &str| text.parse::<HeaderName>().unwrap();
     wrong.services[0].value.service_auth =
-        Some(ServiceAuth::Header { name: header("Host"), value: Some(Plaintext::new("some-value")) });
+        Some(ServiceAuth::Header { name: header("Host"), value: Some(Plaintext::new("some-value").into()) });
     let consumer = &mut wrong.consumers[0].value;
     consumer.api_key.as_mut().unwrap().sources = vec![
         KeySource::Header(header("X-Keyward-Account")),

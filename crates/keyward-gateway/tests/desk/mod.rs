@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+use keyward_model::OpaqueProof;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -508,13 +509,13 @@ fn credential(caller: CallerId, number: u128, proof: Proof) -> Credential {
 
 fn api_key(caller: CallerId, number: u128, value: &str) -> Credential {
     let digest = digest_credential(&DIGEST_KEY, value.as_bytes());
-    credential(caller, number, Proof::ApiKey { digest })
+    credential(caller, number, Proof::ApiKey(OpaqueProof::Digest(digest)))
 }
 
 fn key_pair(caller: CallerId) -> Credential {
     let proof = Proof::KeyPair {
         app_key: APP_KEY.parse().unwrap(),
-        app_secret: Plaintext::new(APP_SECRET),
+        app_secret: Plaintext::new(APP_SECRET).into(),
         scheme: SignatureScheme::Alibaba,
         is_default: true,
     };

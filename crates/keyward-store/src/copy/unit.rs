@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 
 use super::codec::{Encoder, Image, names_of};
 use crate::columns::Columns;
-use crate::rows::{accounts, apis, callers, credentials, gateways, grants, groups, services};
+use crate::rows::{accounts, apis, callers, credentials, gateways, grants, groups, secrets, services};
 use crate::{Change, Mark, Reads, RecordId, StoreError};
 
 /// What leads a copy from one revision to a later one.
@@ -49,6 +49,7 @@ pub(super) fn key_of(table: &str, row: &impl Columns) -> Result<UnitKey, String>
         "accounts" => ("account", row.text("id")?),
         "account_keys" => ("account", row.text("account")?),
         "gateways" => ("gateway", row.text("id")?),
+        "secrets" => ("secret", row.text("id")?),
         "services" => ("service", row.text("id")?),
         "apis" => ("api", row.text("id")?),
         "api_gateways" | "api_stages" => ("api", row.text("api")?),
@@ -67,6 +68,7 @@ fn tables_of(noun: &str) -> &'static [(&'static str, &'static str, &'static str)
     match noun {
         "account" => &[("accounts", accounts::ALL, "id"), ("account_keys", accounts::ALL_KEYS, "account")],
         "gateway" => &[("gateways", gateways::ALL, "id")],
+        "secret" => &[("secrets", secrets::ALL, "s.id")],
         "service" => &[("services", services::ALL, "s.id")],
         "api" => &[
             ("apis", apis::ALL, "id"),
@@ -107,12 +109,15 @@ impl Reads<'_> {
                 _ => {}
             }
         }
-        // A service's row carries its account's name.
-        if let Some(accounts) = wanted.get("account").cloned() {
-            let renamed = self.rows_in("services", services::ALL, "s.account", &accounts).await?;
-            let mut services: BTreeSet<String> = renamed.into_iter().map(|((_, id), _)| id).collect();
-            services.extend(wanted.remove("service").unwrap_or_default());
-            wanted.insert("service", services.into_iter().collect());
+        // The rows of services and secrets carry their account's name.
+        for (noun, table, all) in
+            [("service", "services", services::ALL), ("secret", "secrets", secrets::ALL)]
+        {
+            let Some(accounts) = wanted.get("account").cloned() else { break };
+            let renamed = self.rows_in(table, all, "s.account", &accounts).await?;
+            let mut ids: BTreeSet<String> = renamed.into_iter().map(|((_, id), _)| id).collect();
+            ids.extend(wanted.remove(noun).unwrap_or_default());
+            wanted.insert(noun, ids.into_iter().collect());
         }
         for (noun, ids) in wanted {
             for (table, all, column) in tables_of(noun) {

@@ -12,6 +12,13 @@ struct Doc {
     idle_ms: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     auth_header: Option<String>,
+    /// Is the value written with references?
+    #[serde(default, skip_serializing_if = "is_false")]
+    auth_refers: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 #[derive(Serialize, Deserialize)]
@@ -26,9 +33,11 @@ pub(crate) struct ServiceDoc {
     pub(crate) endpoints: Vec<EndpointSpec>,
     pub(crate) timeouts: ServiceTimeouts,
     pub(crate) auth_header: Option<HeaderName>,
+    pub(crate) auth_refers: bool,
 }
 
-pub(crate) fn write(spec: &ServiceSpec) -> String {
+/// `refers`: is the value of its authentication written with references?
+pub(crate) fn write(spec: &ServiceSpec, refers: bool) -> String {
     super::write(&Doc {
         kind: match spec.kind {
             ServiceKind::Http => "http".to_owned(),
@@ -44,6 +53,7 @@ pub(crate) fn write(spec: &ServiceSpec) -> String {
         auth_header: spec.service_auth.as_ref().map(|auth| match auth {
             ServiceAuth::Header { name, .. } => name.to_string(),
         }),
+        auth_refers: refers,
     })
 }
 
@@ -65,6 +75,7 @@ pub(crate) fn read(text: &str) -> Result<ServiceDoc, String> {
             first_byte_ms: doc.first_byte_ms,
             idle_ms: doc.idle_ms,
         },
+        auth_refers: doc.auth_refers,
         auth_header: doc.auth_header.as_deref().map(super::parse).transpose()?,
     })
 }

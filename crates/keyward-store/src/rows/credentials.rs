@@ -2,9 +2,11 @@
 
 use keyward_model::{
     AccountId, AppKey, CallerId, Credential, CredentialDigest, CredentialId, Grantee, IdentityClaim, JwkSet,
-    JwtBinding, JwtSettings, Origin, Plaintext, Proof, RemoteKeys, SignatureScheme, Timestamp,
+    JwtBinding, JwtKeys, JwtSettings, OpaqueProof, Origin, Plaintext, Proof, RemoteKeys, SecretText,
+    SignatureScheme, Timestamp,
 };
 
+use super::secrets::{Referrer, read_secret, written_secret};
 use super::{read_all, read_list, stored};
 use crate::columns::Columns;
 use crate::docs;
@@ -60,6 +62,8 @@ pub struct CredentialRow {
     pub last_used: Option<Timestamp>,
     /// The first credential of the line of rotations that it belongs to; absent: it was never rotated.
     pub lineage: Option<CredentialId>,
+    /// What it refers to, if its value is a secret's and can be read. Known only of rows that are read one by one or by caller.
+    pub reference: Option<SecretText>,
     /// When it was made.
     pub created: Timestamp,
     sealed: Option<Vec<u8>>,
@@ -108,6 +112,7 @@ impl CredentialRow {
             hint: row.text_or_null("hint")?,
             last_used: row.time_or_null("last_used")?,
             lineage: row.parsed_or_null("lineage")?,
+            reference: None,
             created: row.time("created")?,
             sealed: row.bytes_or_null("sealed")?,
             sealed_version: row.number("sealed_version")?,
@@ -124,29 +129,60 @@ impl CredentialRow {
         opened.map(Some).map_err(|error| format!("its value: {error}"))
     }
 
+    /// The same, with what it refers to.
+    fn with_reference(mut self, sealer: &Sealer) -> Self {
+        let refers = self.origin == Origin::Reference && self.sealed.is_some();
+        self.reference = if refers { self.text(sealer).ok().flatten() } else { None };
+        self
+    }
+
+    /// Its value as it was given: with references, if it rests on some.
+    pub(crate) fn text(&self, sealer: &Sealer) -> Result<Option<SecretText>, String> {
+        let Some(kept) = self.value(sealer)? else { return Ok(None) };
+        read_secret(&kept, self.origin == Origin::Reference).map(Some)
+    }
+
+    fn opaque(&self, sealer: &Sealer) -> Result<OpaqueProof, String> {
+        match (self.digest, self.origin) {
+            (Some(digest), _) => Ok(OpaqueProof::Digest(digest)),
+            (None, Origin::Reference) => {
+                let text = self.text(sealer)?.ok_or("it has no reference")?;
+                Ok(OpaqueProof::Reference(text))
+            }
+            (None, _) => Err("it has no digest".to_owned()),
+        }
+    }
+
+    fn keys(&self, sealer: &Sealer) -> Result<JwtKeys, String> {
+        let text = self.text(sealer)?.ok_or("it has no key set")?;
+        match text.plain() {
+            Some(jwks) => {
+                JwkSet::parse(jwks.expose_secret()).map(JwtKeys::Own).map_err(|error| error.to_string())
+            }
+            None => Ok(JwtKeys::Reference(text)),
+        }
+    }
+
     /// What a decision needs of it, with secrets opened where a decision needs them.
     pub(crate) fn open(&self, sealer: &Sealer) -> Result<CredentialRecord, String> {
         let missing = |what: &str| format!("it has no {what}");
         let proof = match self.kind {
             "key_pair" => Proof::KeyPair {
                 app_key: self.app_key.clone().ok_or_else(|| missing("AppKey"))?,
-                app_secret: self.value(sealer)?.ok_or_else(|| missing("AppSecret"))?,
+                app_secret: self.text(sealer)?.ok_or_else(|| missing("AppSecret"))?,
                 scheme: self.scheme.ok_or_else(|| missing("scheme"))?,
                 is_default: self.is_default,
             },
-            "app_code" => Proof::AppCode { digest: self.digest.ok_or_else(|| missing("digest"))? },
-            "api_key" => Proof::ApiKey { digest: self.digest.ok_or_else(|| missing("digest"))? },
+            "app_code" => Proof::AppCode(self.opaque(sealer)?),
+            "api_key" => Proof::ApiKey(self.opaque(sealer)?),
             _ => {
                 let settings = self.jwt.clone().ok_or_else(|| missing("settings"))?;
-                let jwks = match settings.remote {
-                    Some(_) => JwkSet::default(),
-                    None => {
-                        let jwks = self.value(sealer)?.ok_or_else(|| missing("key set"))?;
-                        JwkSet::parse(jwks.expose_secret()).map_err(|error| error.to_string())?
-                    }
+                let keys = match settings.remote {
+                    Some(_) => JwtKeys::Own(JwkSet::default()),
+                    None => self.keys(sealer)?,
                 };
                 Proof::Jwt(Box::new(JwtBinding {
-                    jwks,
+                    keys,
                     settings,
                     identity_claim: self.identity_claim.clone().ok_or_else(|| missing("identity claim"))?,
                 }))
@@ -243,7 +279,8 @@ impl Reads<'_> {
         let rows = self.all_in(select!("WHERE caller IN"), &[], &ids).await?;
         let mut credentials = read_list("credential", &rows, CredentialRow::read);
         credentials.sort_unstable_by_key(|credential| credential.object.id);
-        Ok(credentials)
+        let sealer = self.sealer;
+        Ok(credentials.into_iter().map(|found| found.map(|row| row.with_reference(sealer))).collect())
     }
 
     /// What a decision needs of a credential, its secrets opened.
@@ -267,7 +304,8 @@ impl Reads<'_> {
         statement: crate::reads::Statement<'_>,
     ) -> Result<Option<Stored<CredentialRow>>, StoreError> {
         let rows = self.all(statement).await?;
-        Ok(read_all("credential", &rows, CredentialRow::read)?.pop())
+        let found = read_all("credential", &rows, CredentialRow::read)?.pop();
+        Ok(found.map(|found| found.map(|row| row.with_reference(self.sealer))))
     }
 }
 
@@ -297,7 +335,10 @@ impl<'p> ProofColumns<'p> {
             Proof::KeyPair { app_key, scheme, is_default, .. } => {
                 Self { app_key: Some(app_key), scheme: Some(*scheme), is_default: *is_default, ..none }
             }
-            Proof::AppCode { digest } | Proof::ApiKey { digest } => Self { digest: Some(*digest), ..none },
+            Proof::AppCode(OpaqueProof::Digest(digest)) | Proof::ApiKey(OpaqueProof::Digest(digest)) => {
+                Self { digest: Some(*digest), ..none }
+            }
+            Proof::AppCode(_) | Proof::ApiKey(_) => none,
             Proof::Jwt(binding) => Self {
                 claim: Some(&binding.identity_claim),
                 doc: Some(docs::jwt::write(&binding.settings)),
@@ -361,7 +402,13 @@ impl WriteTx<'_> {
         .bind(proof.remote.map(|remote| i64::from(remote.refresh_s)))
         .bind(i64::from(weak));
         self.run(statement).await?;
-        Ok(())
+        let id = credential.id.to_string();
+        let referrer = Referrer { noun: "credential", object: &id, field: "value", account: record.account };
+        match &record.sealing {
+            Sealing::Keep => Ok(()),
+            Sealing::Set(text) => self.put_references(&referrer, Some(text)).await,
+            Sealing::DigestOnly => self.put_references(&referrer, None).await,
+        }
     }
 
     /// What is kept of the value: a new one, the stored one, or none.
@@ -382,7 +429,8 @@ impl WriteTx<'_> {
         match &record.sealing {
             Sealing::Keep => Ok(kept),
             Sealing::DigestOnly => Ok(Kept { sealed: None, version, weak: false }),
-            Sealing::Set(value) => {
+            Sealing::Set(text) => {
+                let value = &written_secret(text);
                 let owner = owner(record.account);
                 let position = position(&owner, &id, credential.proof.kind(), version);
                 let sealed = self
@@ -417,6 +465,7 @@ impl WriteTx<'_> {
         &mut self,
         id: CredentialId,
     ) -> Result<Option<Grantee>, StoreError> {
+        self.forget_references("credential", &id.to_string()).await?;
         let statement = sqlx::query("DELETE FROM credentials WHERE id = $1 RETURNING caller");
         let row = self.row(statement.bind(id.to_string())).await?;
         Ok(row.and_then(|row| row.parsed("caller").ok()).map(Grantee::Caller))

@@ -15,6 +15,7 @@ pub(crate) mod operators;
 #[cfg(test)]
 mod plans;
 pub(crate) mod review;
+pub(crate) mod secrets;
 pub(crate) mod services;
 pub(crate) mod sessions;
 pub(crate) mod usage;

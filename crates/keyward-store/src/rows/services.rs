@@ -2,6 +2,7 @@
 
 use keyward_model::{AccountId, Name, Service, ServiceAuth, ServiceId, ServiceSpec};
 
+use super::secrets::{Referrer, read_secret, written_secret};
 use super::{ListPage, Listing, ObjectsOf, read_all, read_list, stored};
 use crate::columns::Columns;
 use crate::docs;
@@ -35,7 +36,7 @@ pub(crate) fn read(row: &impl Columns, sealer: &Sealer) -> Result<Stored<Service
             let value = sealer
                 .open(account, &position(&owner, &id, row.number("auth_version")?), &envelope)
                 .map_err(|error| format!("the value of its authentication: {error}"))?;
-            Some(ServiceAuth::Header { name, value: Some(value) })
+            Some(ServiceAuth::Header { name, value: Some(read_secret(&value, doc.auth_refers)?) })
         }
     };
     let spec = ServiceSpec {
@@ -107,11 +108,30 @@ impl Reads<'_> {
     }
 }
 
+/// What is kept of the value of a service's authentication.
+struct KeptAuth {
+    value: Option<Vec<u8>>,
+    version: i64,
+    /// Is it written with references?
+    refers: bool,
+}
+
+impl KeptAuth {
+    fn read(row: &impl Columns) -> Result<Self, String> {
+        Ok(Self {
+            value: row.bytes_or_null("auth_value")?,
+            version: row.number("auth_version")?,
+            refers: docs::service::read(&row.text("doc")?)?.auth_refers,
+        })
+    }
+}
+
 impl WriteTx<'_> {
     pub(crate) async fn put_service(&mut self, service: &Service) -> Result<(), StoreError> {
         let spec = &service.spec;
         let id = service.id.to_string();
-        let (auth_value, auth_version) = self.seal_auth(service, &id).await?;
+        let KeptAuth { value: auth_value, version: auth_version, refers } =
+            self.seal_auth(service, &id).await?;
         let statement = sqlx::query(
             "INSERT INTO services (id, account, name, description, enabled, doc, auth_value, auth_version, \
              revision, created, changed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10) \
@@ -124,30 +144,43 @@ impl WriteTx<'_> {
         .bind(spec.name.to_string())
         .bind(spec.description.clone())
         .bind(i64::from(spec.enabled))
-        .bind(docs::service::write(spec))
+        .bind(docs::service::write(spec, refers))
         .bind(auth_value)
         .bind(auth_version)
         .bind(self.next_revision())
         .bind(self.at());
         self.run(statement).await?;
-        Ok(())
+        let Some(ServiceAuth::Header { value, .. }) = &spec.service_auth else {
+            return self.forget_references("service", &service.id.to_string()).await;
+        };
+        match value {
+            Some(text) => {
+                let referrer = Referrer {
+                    noun: "service",
+                    object: &service.id.to_string(),
+                    field: "auth.header.value",
+                    account: service.account,
+                };
+                self.put_references(&referrer, Some(text)).await
+            }
+            // The stored one is kept, and what it refers to.
+            None => Ok(()),
+        }
     }
 
-    /// The sealed value to keep, and its version: a new one, the stored one, or none.
-    async fn seal_auth(&mut self, service: &Service, id: &str) -> Result<(Option<Vec<u8>>, i64), StoreError> {
-        let stored = sqlx::query("SELECT auth_value, auth_version FROM services WHERE id = $1");
-        let unreadable = |why| crate::reads::damaged("service", id, why);
-        let (kept, version) = match self.row(stored.bind(id.to_owned())).await? {
-            Some(row) => (
-                row.bytes_or_null("auth_value").map_err(unreadable)?,
-                row.number("auth_version").map_err(unreadable)?,
-            ),
-            None => (None, 0),
+    /// What to keep of the value: a new one, the stored one, or none.
+    async fn seal_auth(&mut self, service: &Service, id: &str) -> Result<KeptAuth, StoreError> {
+        let stored = sqlx::query("SELECT auth_value, auth_version, doc FROM services WHERE id = $1");
+        let kept = match self.row(stored.bind(id.to_owned())).await? {
+            Some(row) => KeptAuth::read(&row).map_err(|why| crate::reads::damaged("service", id, why))?,
+            None => KeptAuth { value: None, version: 0, refers: false },
         };
+        let version = kept.version;
         match &service.spec.service_auth {
-            None => Ok((None, version)),
-            Some(ServiceAuth::Header { value: None, .. }) => Ok((kept, version)),
-            Some(ServiceAuth::Header { value: Some(value), .. }) => {
+            None => Ok(KeptAuth { value: None, version, refers: false }),
+            Some(ServiceAuth::Header { value: None, .. }) => Ok(kept),
+            Some(ServiceAuth::Header { value: Some(text), .. }) => {
+                let value = &written_secret(text);
                 let owner = owner(service.account);
                 let version = version.saturating_add(1);
                 let sealed = self
@@ -155,12 +188,13 @@ impl WriteTx<'_> {
                     .sealer
                     .seal(service.account, &position(&owner, id, version), value)
                     .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-                Ok((Some(sealed), version))
+                Ok(KeptAuth { value: Some(sealed), version, refers: !text.is_plain() })
             }
         }
     }
 
     pub(crate) async fn delete_service(&mut self, id: ServiceId) -> Result<(), StoreError> {
+        self.forget_references("service", &id.to_string()).await?;
         self.run(sqlx::query("DELETE FROM services WHERE id = $1").bind(id.to_string())).await?;
         Ok(())
     }

@@ -50,6 +50,7 @@ impl Store {
     pub async fn write_usage(&self, mut batch: UsageBatch) -> Result<(), (StoreError, UsageBatch)> {
         batch.credentials.sort_unstable();
         batch.grants.sort_unstable();
+        batch.secrets.sort_unstable();
         batch.calls.sort_unstable_by_key(|(key, _)| *key);
         while !batch.is_empty() {
             let part = batch.split_off(BATCH_ROWS);
@@ -91,6 +92,9 @@ impl WriteTx<'_> {
                 "UPDATE grants SET last_used = $1 WHERE id = $2 AND (last_used IS NULL OR last_used < $1)",
             );
             self.run(statement.bind(at.as_millis()).bind(id.to_string())).await?;
+        }
+        for &(id, version, at) in &batch.secrets {
+            self.put_secret_use(id, version, at).await?;
         }
         for (key, calls) in &batch.calls {
             let statement = sqlx::query(

@@ -58,7 +58,7 @@ async fn secrets_are_nowhere_in_the_files_key_008(on: On) {
         Record::Credential(CredentialRecord { sealing: Sealing::Set(text), credential, .. })
             if credential.proof.kind() == "jwt" =>
         {
-            Some(text.expose_secret().to_owned())
+            Some(text.plain().unwrap().expose_secret().to_owned())
         }
         _ => None,
     });

@@ -27,6 +27,7 @@ mod crash;
 mod objects;
 mod restored;
 mod revisions;
+mod secrets;
 mod shared;
 mod usage;
 mod world;

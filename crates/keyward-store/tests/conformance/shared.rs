@@ -235,6 +235,7 @@ async fn a_text_with_u_0000_is_refused_alike_by_both() {
             match &mut record {
                 Record::Account(account) => account.description = nul.clone(),
                 Record::Gateway(gateway) => gateway.spec.description = nul.clone(),
+                Record::Secret(secret) => secret.spec.description = nul.clone(),
                 Record::Service(service) => service.spec.description = nul.clone(),
                 Record::Caller(caller) => caller.extension = Some(nul.clone()),
                 Record::Group(group) => group.description = nul.clone(),

@@ -43,7 +43,7 @@ async fn last_uses_go_forward_whatever_order_nodes_tell_them_in(on: On) {
                 (CredentialId::from_uuid(uuid::Uuid::nil()), at(used)),
             ],
             grants: vec![(grants[0], at(used + 1))],
-            calls: Vec::new(),
+            ..UsageBatch::default()
         };
         store.write_usage(batch).await.unwrap();
     }

@@ -136,10 +136,46 @@ pub(crate) fn gateway(n: u128) -> Gateway {
     Gateway { id: GatewayId::from_uuid(uuid(n)), spec }
 }
 
+pub(crate) const SECRET_VALUE: &str = "canary-secret-value-0123456789";
+pub(crate) const PREVIOUS_VALUE: &str = "canary-previous-value-0123456789";
+
+/// A secret with a value before the one that it has.
+pub(crate) fn secret(n: u128, account: &Account) -> Secret {
+    let spec = SecretSpec {
+        account: account.name.clone(),
+        name: name(&format!("secret_{n}")),
+        description: "a key".to_owned(),
+        enabled: true,
+        valid_until: Some(at(9_000)),
+        source: SecretSource::Stored(Some(Plaintext::new(SECRET_VALUE))),
+        previous: Some(PreviousValue {
+            version: 2,
+            value: Some(Plaintext::new(PREVIOUS_VALUE)),
+            until: at(8_000),
+        }),
+        destinations: Some(vec!["*.example.com:8443".parse().unwrap()]),
+        use_by: Some([name("ops")].into()),
+        read_by: None,
+    };
+    Secret { id: SecretId::from_uuid(uuid(n)), account: account.id, spec, version: 3, rotated: at(700) }
+}
+
+/// An API key whose value is a secret's.
+pub(crate) fn referring_key(n: u128, caller: &Caller, text: &str) -> Record {
+    let text = SecretText::parse(text).unwrap();
+    let Record::Credential(record) =
+        credential(n, caller, Proof::ApiKey(OpaqueProof::Reference(text.clone())), "")
+    else {
+        unreachable!()
+    };
+    let credential = Credential { origin: Origin::Reference, ..record.credential };
+    Record::Credential(CredentialRecord { credential, sealing: Sealing::Set(text), ..record })
+}
+
 pub(crate) fn service(n: u128, account: &Account) -> Service {
     let auth = ServiceAuth::Header {
         name: "x-backend-key".parse().unwrap(),
-        value: Some(Plaintext::new(SERVICE_SECRET)),
+        value: Some(Plaintext::new(SERVICE_SECRET).into()),
     };
     let spec = ServiceSpec {
         account: account.name.clone(),
@@ -240,22 +276,22 @@ fn credential(n: u128, caller: &Caller, proof: Proof, value: &str) -> Record {
         account: caller.account,
         credential,
         hint: None,
-        sealing: Sealing::Set(Plaintext::new(value)),
+        sealing: Sealing::Set(Plaintext::new(value).into()),
     })
 }
 
 pub(crate) fn api_key(n: u128, caller: &Caller, store: &Store, value: &str) -> Record {
-    credential(n, caller, Proof::ApiKey { digest: store.digest(value) }, value)
+    credential(n, caller, Proof::ApiKey(OpaqueProof::Digest(store.digest(value))), value)
 }
 
 pub(crate) fn app_code(n: u128, caller: &Caller, store: &Store, value: &str) -> Record {
-    credential(n, caller, Proof::AppCode { digest: store.digest(value) }, value)
+    credential(n, caller, Proof::AppCode(OpaqueProof::Digest(store.digest(value))), value)
 }
 
 pub(crate) fn key_pair(n: u128, caller: &Caller, app_key: &str, secret: &str) -> Record {
     let proof = Proof::KeyPair {
         app_key: app_key.parse().unwrap(),
-        app_secret: Plaintext::new(secret),
+        app_secret: Plaintext::new(secret).into(),
         scheme: SignatureScheme::Tencent,
         is_default: true,
     };
@@ -272,7 +308,7 @@ pub(crate) fn jwt(n: u128, caller: &Caller, claim: &str) -> Record {
         ..JwtSettings::default()
     };
     let identity_claim = IdentityClaim { name: "uid".into(), value: claim.into() };
-    let proof = Proof::Jwt(Box::new(JwtBinding { jwks, settings, identity_claim }));
+    let proof = Proof::Jwt(Box::new(JwtBinding { keys: JwtKeys::Own(jwks), settings, identity_claim }));
     credential(n, caller, proof, text.expose_secret())
 }
 
@@ -328,15 +364,34 @@ pub(crate) fn everything(store: &Store) -> Vec<Record> {
             ..grant(15, &api, Grantee::Group(group.id))
         },
     ];
+    let held = Secret {
+        spec: SecretSpec {
+            source: SecretSource::Held(HeldBy::Vault { path: "secret/orders".into(), field: "key".into() }),
+            previous: None,
+            destinations: None,
+            use_by: None,
+            ..secret(9, &account).spec
+        },
+        ..secret(9, &account)
+    };
+    let mut referring = super::world::service(16, &account);
+    let text = SecretText::parse("Bearer $ref{secret_8} $$").unwrap();
+    referring.spec.service_auth =
+        Some(ServiceAuth::Header { name: "authorization".parse().unwrap(), value: Some(text) });
+    let secret = secret(8, &account);
     let mut all = vec![
         Record::Account(account),
         Record::Gateway(gateway),
+        Record::Secret(Box::new(secret)),
+        Record::Secret(Box::new(held)),
         Record::Service(service),
+        Record::Service(referring),
         Record::Api(api),
         Record::Caller(application.clone()),
         Record::Caller(consumer.clone()),
     ];
     all.extend(records);
+    all.push(referring_key(17, &consumer, "$ref{secret_8}$ref{secret_9}"));
     all.push(Record::Group(group.clone()));
     all.extend([Record::Member(group.id, application.id), Record::Member(group.id, consumer.id)]);
     all.extend(grants.map(Record::Grant));

@@ -117,12 +117,13 @@ fn records(
         created: at,
         proof: Proof::KeyPair {
             app_key: app_key(number).parse().expect("an AppKey"),
-            app_secret: secret.clone(),
+            app_secret: secret.clone().into(),
             scheme: SignatureScheme::Alibaba,
             is_default: true,
         },
     };
-    let credential = CredentialRecord { account, credential, hint: None, sealing: Sealing::Set(secret) };
+    let credential =
+        CredentialRecord { account, credential, hint: None, sealing: Sealing::Set(secret.into()) };
     [Record::Caller(caller), Record::Credential(credential)]
 }
 

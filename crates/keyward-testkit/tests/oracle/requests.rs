@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use hmac::{Hmac, KeyInit, Mac};
 use keyward_model::{
-    Api, CallerId, CredentialDigest, GatewayId, Grant, Grantee, HostPattern, JwkSet, KeySource, Proof,
-    Segment, TokenPlace,
+    Api, CallerId, CredentialDigest, GatewayId, Grant, Grantee, HostPattern, JwkSet, JwtKeys, KeySource,
+    OpaqueProof, Proof, Segment, TokenPlace,
 };
 use keyward_testkit::oracle::{Asked, Part, Rows, Shown, Truth};
 
@@ -187,7 +187,7 @@ fn granted_ones(n: &mut Numbers, values: &Values, rows: &Rows, api: Option<&Api>
         return shown(n, values);
     };
     match &credential.proof {
-        Proof::ApiKey { digest } => {
+        Proof::ApiKey(OpaqueProof::Digest(digest)) => {
             let value =
                 values.digests.iter().find(|(_, ours)| *ours == digest).map_or("", |(value, _)| value);
             match &caller.key_sources[n.below(caller.key_sources.len())] {
@@ -202,7 +202,10 @@ fn granted_ones(n: &mut Numbers, values: &Values, rows: &Rows, api: Option<&Api>
                     .get(&*jwt.identity_claim.name)
                     .is_some_and(|value| **value == *jwt.identity_claim.value)
             };
-            let own = values.tokens.iter().find(|(_, (set, claims))| *set == jwt.jwks && names(claims));
+            let own = values
+                .tokens
+                .iter()
+                .find(|(_, (set, claims))| JwtKeys::Own(set.clone()) == jwt.keys && names(claims));
             let token = own.map_or("", |(token, _)| token);
             match &jwt.settings.token {
                 TokenPlace::Header { name, prefix } => at_place(Part::Header, name.as_str(), prefix, token),
@@ -210,7 +213,7 @@ fn granted_ones(n: &mut Numbers, values: &Values, rows: &Rows, api: Option<&Api>
                 TokenPlace::Cookie { name, prefix } => at_place(Part::Cookie, name, prefix, token),
             }
         }
-        Proof::KeyPair { .. } | Proof::AppCode { .. } => shown(n, values),
+        Proof::KeyPair { .. } | Proof::AppCode(_) | Proof::ApiKey(_) => shown(n, values),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Changes to a world, small enough that a failing sequence can be cut down.
 
+use keyward_model::{JwtKeys, OpaqueProof};
 use std::collections::{BTreeMap, BTreeSet};
 
 use keyward_access::SnapshotUpdate;
@@ -264,8 +265,10 @@ impl World {
         let key_count = keys % 4;
         let values = (0..key_count).map(|n| if key % 16 == 0 && n == 2 { 16 + key % 4 } else { own + n % 2 });
         let values: BTreeSet<u8> = values.collect();
-        let mut proofs: Vec<Proof> =
-            values.into_iter().map(|value| Proof::ApiKey { digest: digest(&key_value(value)) }).collect();
+        let mut proofs: Vec<Proof> = values
+            .into_iter()
+            .map(|value| Proof::ApiKey(OpaqueProof::Digest(digest(&key_value(value)))))
+            .collect();
         if jwt % 2 == 0 {
             let identity_claim = IdentityClaim {
                 name: CLAIM_NAMES[usize::from(claim) % CLAIM_NAMES.len()].into(),
@@ -273,7 +276,7 @@ impl World {
             };
             let settings = JwtSettings { token: place(token_place), ..JwtSettings::default() };
             proofs.push(Proof::Jwt(Box::new(JwtBinding {
-                jwks: key_set(key_set_number),
+                keys: JwtKeys::Own(key_set(key_set_number)),
                 settings,
                 identity_claim,
             })));

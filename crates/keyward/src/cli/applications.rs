@@ -7,7 +7,7 @@ use keyward_api::{Application, Credential, Route, Stored};
 use serde_json::Value;
 
 use super::credentials::{AddOpaque, ListCredentials, OfCaller};
-use super::fields::{Described, Fields, Object, pair, read_secret, tags};
+use super::fields::{Described, Fields, Object, pair, read_secret, reference, tags};
 use super::nouns::{Basic, Listed, One, Switch};
 use super::{Failure, Outcome, output};
 
@@ -52,6 +52,9 @@ pub(crate) struct PairFields {
     /// File with its AppSecret (`-` for standard input); absent: generated.
     #[arg(long, value_name = "FILE", help_heading = "Key pair")]
     app_secret_file: Option<PathBuf>,
+    /// The secret that is its AppSecret.
+    #[arg(long, value_name = "SECRET", conflicts_with = "app_secret_file", help_heading = "Key pair")]
+    app_secret_ref: Option<String>,
     /// How requests are signed with it: alibaba, tencent or tencent_key_pair.
     #[arg(long, value_name = "SCHEME", help_heading = "Key pair")]
     scheme: Option<String>,
@@ -62,7 +65,7 @@ impl PairFields {
         let secret = self.app_secret_file.as_deref().map(read_secret).transpose()?;
         let fields = Fields::default()
             .put("app_key", self.app_key.as_deref())
-            .put("app_secret", secret)
+            .put("app_secret", secret.or_else(|| self.app_secret_ref.as_deref().map(reference)))
             .put("scheme", self.scheme.as_deref());
         Ok(fields.done())
     }

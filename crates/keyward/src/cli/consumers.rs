@@ -7,7 +7,7 @@ use keyward_api::{Answer, Call, ClientError, Consumer, Credential, Route, Stored
 use serde_json::Value;
 
 use super::credentials::{AddOpaque, ListCredentials, OfCaller};
-use super::fields::{Described, Description, Fields, Object, pair, read_text, tags};
+use super::fields::{Described, Description, Fields, Object, pair, read_text, reference, tags};
 use super::nouns::{Basic, Listed, One, Switch, body, show_answer};
 use super::remote::failure;
 use super::{Failure, Outcome, output};
@@ -51,11 +51,14 @@ pub(crate) struct ConsumerFields {
 #[derive(Debug, Args)]
 pub(crate) struct JwtKeys {
     /// Let it have JWT by a key set of its own, which is generated.
-    #[arg(long, conflicts_with_all = ["jwks_file", "jwks_url"], help_heading = "Description")]
+    #[arg(long, conflicts_with_all = ["jwks_file", "jwks_ref", "jwks_url"], help_heading = "Description")]
     jwt: bool,
     /// Let it have JWT by the key set (JWKS) in this file.
-    #[arg(long, value_name = "FILE", conflicts_with = "jwks_url", help_heading = "Description")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["jwks_ref", "jwks_url"], help_heading = "Description")]
     jwks_file: Option<PathBuf>,
+    /// Let it have JWT by the secret that holds a key set (JWKS), or one HS256 key.
+    #[arg(long, value_name = "SECRET", conflicts_with = "jwks_url", help_heading = "Description")]
+    jwks_ref: Option<String>,
     /// Let it have JWT by the key set (JWKS) that is fetched from here: https://… or http://….
     #[arg(long, value_name = "URL", help_heading = "Description")]
     jwks_url: Option<String>,
@@ -78,11 +81,18 @@ impl Described for JwtKeys {
         let jwks = self.jwks_file.as_deref().map(read_text).transpose()?;
         let fields = Fields::default()
             // A key set that is given takes the place of one that was generated.
-            .put("symmetric", (self.jwt || jwks.is_some() || self.jwks_url.is_some()).then_some(self.jwt))
+            .put(
+                "symmetric",
+                (self.jwt || jwks.is_some() || self.jwks_ref.is_some() || self.jwks_url.is_some())
+                    .then_some(self.jwt),
+            )
             .put("remote.url", self.jwks_url.as_deref())
             .put("remote.refresh_s", self.jwks_refresh_s)
             .put("remote.keep_s", self.jwks_keep_s)
-            .put("jwks", jwks.map(|text| text.replace('$', "$$")))
+            .put(
+                "jwks",
+                jwks.map(|text| text.replace('$', "$$")).or_else(|| self.jwks_ref.as_deref().map(reference)),
+            )
             .put("issuer", self.issuer.as_deref())
             .list("audiences", self.audience.iter().map(String::as_str));
         Ok(fields.done())

@@ -7,7 +7,7 @@ use keyward_api::{
     Answer, Call, Credential, CredentialRotation, Deleted, Done, ForeignCaller, List, Revealed, Route,
 };
 
-use super::fields::{Fields, Object, read_secret, read_text};
+use super::fields::{Fields, Object, read_secret, read_text, reference};
 use super::nouns::{One, body, credentials_table, gone, minted, once, show_answer, warn};
 use super::output::{self, show};
 use super::remote::{Remote, failure};
@@ -298,6 +298,9 @@ pub(crate) struct AddOpaque {
     /// File with its value (`-` for standard input); absent: generated.
     #[arg(long, value_name = "FILE")]
     value_file: Option<PathBuf>,
+    /// The secret that is its value.
+    #[arg(long, value_name = "SECRET", conflicts_with = "value_file")]
+    value_ref: Option<String>,
     /// First moment in which it no longer holds.
     #[arg(long, value_name = "TIME")]
     valid_until: Option<String>,
@@ -306,6 +309,7 @@ pub(crate) struct AddOpaque {
 impl AddOpaque {
     pub(crate) async fn run(self, route: Route) -> Outcome {
         let value = self.value_file.as_deref().map(read_secret).transpose()?;
+        let value = value.or_else(|| self.value_ref.as_deref().map(reference));
         let fields = Fields::default().put("value", value).put("valid_until", self.valid_until.as_deref());
         self.of.add(route, fields.done()).await
     }

@@ -123,6 +123,14 @@ Examples:
   keyward service change orders --endpoint 'http://10.0.0.1:9000 2' --endpoint http://10.0.0.2:9000
   keyward service change orders --auth-header X-Backend-Key --auth-value-file key.txt";
 
+pub(super) const SECRET: &str = "\
+Examples:
+  keyward secret create orders_key --value-file key.txt
+  keyward service change orders --auth-header X-Backend-Key --auth-ref orders_key
+  keyward secret references orders_key
+  keyward secret rotate orders_key --overlap-s 3600
+  keyward secret disable orders_key --dry-run";
+
 pub(super) const GRANT: &str = "\
 A grant is never disabled: `revoke` ends it for good, `change --valid-until` ends it at a moment.
 

@@ -110,6 +110,11 @@ pub(crate) fn read_secret(path: &Path) -> Result<String, Failure> {
     read_text(path).map(|text| text.trim_end_matches(['\r', '\n']).replace('$', "$$"))
 }
 
+/// A reference to a secret: a text that has one, or the secret's name.
+pub(crate) fn reference(text: &str) -> String {
+    if text.contains("$ref{") { text.to_owned() } else { format!("$ref{{{text}}}") }
+}
+
 /// Puts fields together that are there.
 #[derive(Default)]
 pub(crate) struct Fields(Object);

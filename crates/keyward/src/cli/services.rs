@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use keyward_api::{Service, Stored};
 use serde_json::Value;
 
-use super::fields::{Described, Fields, Object, read_secret};
+use super::fields::{Described, Fields, Object, read_secret, reference};
 use super::nouns::{Basic, Listed, Switch};
 use super::{Failure, Outcome, output};
 
@@ -27,12 +27,27 @@ pub(crate) struct ServiceFields {
     /// An address, with its weight after a blank where it is not 1.
     #[arg(long, value_name = "URL", help_heading = "Description")]
     endpoint: Vec<String>,
-    /// Prove ourselves by this header field; its value comes from --auth-value-file.
-    #[arg(long, value_name = "NAME", requires = "auth_value_file", help_heading = "Description")]
+    /// Prove ourselves by this header field; its value comes from --auth-value-file or --auth-ref.
+    #[arg(long, value_name = "NAME", requires = "auth_value", help_heading = "Description")]
     auth_header: Option<String>,
     /// File with the value of that header field (`-` for standard input).
-    #[arg(long, value_name = "FILE", requires = "auth_header", help_heading = "Description")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "auth_header",
+        group = "auth_value",
+        help_heading = "Description"
+    )]
     auth_value_file: Option<PathBuf>,
+    /// The secret that is the value of that header field: its name, or a text such as `Bearer $ref{name}`.
+    #[arg(
+        long,
+        value_name = "SECRET",
+        requires = "auth_header",
+        group = "auth_value",
+        help_heading = "Description"
+    )]
+    auth_ref: Option<String>,
 }
 
 impl Described for ServiceFields {
@@ -43,7 +58,7 @@ impl Described for ServiceFields {
             .put("description", self.description.as_deref())
             .list("endpoints", endpoints)
             .put("auth.header.name", self.auth_header.as_deref())
-            .put("auth.header.value", secret);
+            .put("auth.header.value", secret.or_else(|| self.auth_ref.as_deref().map(reference)));
         Ok(fields.done())
     }
 }

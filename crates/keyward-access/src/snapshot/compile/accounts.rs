@@ -61,6 +61,8 @@ impl Work<'_> {
         if callers > 0 {
             problems.push(invalid(object, format!("it still has {callers} callers: remove those first")));
         }
+        let secrets = self.next.secrets().filter(|secret| secret.account() == id);
+        problems.extend(secrets.map(|secret| in_use(object, ObjectId::Secret(secret.id()))));
         let services = self.next.services().filter(|service| service.account == id);
         problems.extend(services.map(|service| in_use(object, ObjectId::Service(service.id))));
         let apis = self.next.apis().filter(|entry| entry.api.account == id);

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use keyward_model::{Api, ApiId, GatewayId, ServiceId};
+use keyward_model::{Api, ApiId, GatewayId, Service, ServiceId};
 
 use super::hosts::HostClaims;
+use super::secrets::Concerned;
 use super::staged::Staged;
 use super::{Manner, Work, foreign, in_use, invalid, unknown};
 use crate::snapshot::GatewayEntry;
+use crate::snapshot::ServiceEntry;
 use crate::snapshot::entry::ApiEntry;
 use crate::snapshot::routes::{Clash, HostKey, HostRoutes, Member, hosts_of};
 use crate::snapshot::shards::{Change, Shards};
@@ -45,10 +47,14 @@ impl<'b> Work<'b> {
         self.next.gateways = gateways.into_values().collect();
     }
 
-    pub(super) fn compile_services(&mut self, staged: &Staged) {
+    /// Compiles services that change, and those whose secrets do; returns which they are.
+    pub(super) fn compile_services(&mut self, staged: &Staged, concerned: &Concerned) -> Vec<ServiceId> {
+        let again = concerned.services.iter().filter(|id| !staged.services.contains_key(id));
+        let again = again.filter_map(|id| Some((*id, Some(Service::clone(self.base.service(*id)?)))));
+        let described = staged.services.iter().map(|(id, service)| (*id, service.clone()));
         let mut changes = Vec::new();
-        for (&id, service) in &staged.services {
-            let checked = match service {
+        for (id, service) in described.chain(again).collect::<Vec<_>>() {
+            let checked = match &service {
                 Some(service) => self.check_account(ObjectId::Service(id), service.account),
                 None => Ok(()),
             };
@@ -56,12 +62,14 @@ impl<'b> Work<'b> {
                 Ok(()) => changes.push(Change {
                     hash: self.base.hashes.uuid(id.uuid()),
                     id,
-                    value: service.clone().map(Arc::new),
+                    value: service.map(|service| Arc::new(ServiceEntry::new(service, &self.next))),
                 }),
                 Err(problem) => self.refuse(problem),
             }
         }
+        let ids = changes.iter().map(|change| change.id).collect();
         self.next.services = self.base.services.with(changes);
+        ids
     }
 
     pub(super) fn compile_apis(&mut self, staged: &Staged) {

@@ -8,6 +8,7 @@ use keyward_model::{AccountId, Caller, CallerId, Credential, GroupId, KEY_SOURCE
 use super::credentials::{Workshop, hashes_of};
 use super::grants::merge;
 use super::groups::Groups;
+use super::secrets::Concerned;
 use super::staged::{GrantChange, Staged};
 use super::{IdMap, Work, invalid};
 use crate::snapshot::entry::{CallerEntry, CredentialEntry, Extras};
@@ -36,7 +37,7 @@ pub(super) struct ChangedCaller {
 
 impl Work<'_> {
     /// Reads the callers that are described anew, and leaves out what is wrong.
-    pub(super) fn read_callers(&mut self, staged: &mut Staged) -> Heads {
+    pub(super) fn read_callers(&mut self, staged: &mut Staged, concerned: &Concerned) -> Heads {
         let mut workshop = Workshop::default();
         let mut heads = Heads::default();
         let mut callers: Vec<_> = std::mem::take(&mut staged.callers).into_iter().collect();
@@ -51,6 +52,11 @@ impl Work<'_> {
                     heads.insert(id, Some(self.read_caller(&mut workshop, caller, credentials)));
                 }
                 Err(problem) => self.refuse(problem),
+            }
+        }
+        for &id in &concerned.callers {
+            if let (false, Some(before)) = (heads.contains_key(&id), self.base.caller(id).cloned()) {
+                heads.insert(id, Some(self.read_again(&mut workshop, &before)));
             }
         }
         self.check_claims(&mut heads);
@@ -112,8 +118,8 @@ impl Work<'_> {
     fn read_caller(&mut self, workshop: &mut Workshop, caller: Caller, credentials: Vec<Credential>) -> Head {
         let mut read = Vec::with_capacity(credentials.len());
         for credential in credentials {
-            match workshop.work_up(&self.base.hashes, caller.id, credential) {
-                Ok(credential) => read.push(credential),
+            match workshop.work_up(&self.next, (caller.id, caller.account), credential) {
+                Ok(credential) => read.extend(credential),
                 Err(problem) => self.refuse(problem),
             }
         }
@@ -124,6 +130,37 @@ impl Work<'_> {
             name: caller.name,
             extension: caller.extension.map(Into::into),
             key_sources: caller.key_sources.into(),
+            credentials: read,
+        }
+    }
+
+    /// A caller as it was, with what its references come to now.
+    fn read_again(&mut self, workshop: &mut Workshop, before: &CallerEntry) -> Head {
+        let mut read: Vec<CredentialEntry> = Vec::with_capacity(before.credentials.len());
+        for credential in &*before.credentials {
+            let Some(referred) = &credential.referred else {
+                read.push(credential.clone());
+                continue;
+            };
+            // Its other entries follow from the same source.
+            if read.last().is_some_and(|last| last.id == credential.id) {
+                continue;
+            }
+            match workshop.work_up(
+                &self.next,
+                (before.id, before.account),
+                Credential::clone(&referred.source),
+            ) {
+                Ok(credential) => read.extend(credential),
+                Err(problem) => self.refuse(problem),
+            }
+        }
+        Head {
+            account: before.account,
+            enabled: before.enabled,
+            name: before.name.clone(),
+            extension: before.extras.extension.clone(),
+            key_sources: before.extras.key_sources.clone(),
             credentials: read,
         }
     }

@@ -3,15 +3,22 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use keyward_model::{AccountId, CallerId, CallerKind, Credential, CredentialId, JwkSet, Proof};
+use keyward_model::{
+    AccountId, CallerId, CallerKind, Credential, CredentialDigest, CredentialId, CredentialKind, JwkSet,
+    JwtBinding, JwtKeys, OpaqueProof, Plaintext, Proof, SecretText, Timestamp, check_app_secret,
+    check_opaque,
+};
 
 use super::callers::Heads;
-use super::{IdMap, Work, invalid};
+use super::{IdMap, Manner, Work, invalid};
 use crate::jwt::VerifyingKeys;
 use crate::signature::SigningSecret;
 use crate::snapshot::Snapshot;
-use crate::snapshot::entry::{CallerEntry, CredentialEntry, END_OF_TIME, JwtEntry, KeyPairEntry, ProofEntry};
+use crate::snapshot::entry::{
+    CallerEntry, CredentialEntry, END_OF_TIME, JwtEntry, KeyPairEntry, ProofEntry, Referred,
+};
 use crate::snapshot::hashes::{Hashes, hash_of_secret};
+use crate::snapshot::secrets::{Alternative, Resolved, Trouble};
 use crate::snapshot::update::{ObjectId, Problem, ProblemKind};
 
 /// Works credentials up. Key sets that are the same are worked up once.
@@ -21,39 +28,122 @@ pub(super) struct Workshop {
 }
 
 impl Workshop {
-    /// The form of a credential that decisions need.
+    /// The form of a credential that decisions need: one entry, or for a reference one for each value that it may have.
     pub(super) fn work_up(
         &mut self,
-        hashes: &Hashes,
-        caller: CallerId,
+        snapshot: &Snapshot,
+        (caller, account): (CallerId, AccountId),
         credential: Credential,
-    ) -> Result<CredentialEntry, Problem> {
+    ) -> Result<Vec<CredentialEntry>, Problem> {
         let object = ObjectId::Credential(caller, credential.id);
-        let kind = credential.proof.kind();
         if credential.caller != caller {
             return Err(invalid(object, format!("it is `{}`'s, not `{caller}`'s", credential.caller)));
         }
-        let proof = match (caller.kind(), credential.proof) {
-            (CallerKind::Application, Proof::KeyPair { app_key, app_secret, scheme, .. }) => {
-                let secret = SigningSecret::new(&app_secret);
-                ProofEntry::KeyPair(Box::new(KeyPairEntry { app_key, secret, scheme }))
+        let fits = matches!(
+            (caller.kind(), &credential.proof),
+            (CallerKind::Application, Proof::KeyPair { .. } | Proof::AppCode(_))
+                | (CallerKind::Consumer, Proof::ApiKey(_) | Proof::Jwt(_))
+        );
+        if !fits {
+            let (kind, noun) = (credential.proof.kind(), caller.kind().noun());
+            return Err(invalid(object, format!("a credential of kind `{kind}` cannot belong to an {noun}")));
+        }
+        match credential.proof.reference().cloned() {
+            Some(text) => Ok(self.work_up_referred(snapshot, account, &text, credential)),
+            None => {
+                let proof = self.plain(snapshot, &credential.proof).map_err(|why| invalid(object, why))?;
+                Ok(vec![entry(&credential, proof, END_OF_TIME, None)])
             }
-            (CallerKind::Application, Proof::AppCode { digest }) => ProofEntry::AppCode(digest),
-            (CallerKind::Consumer, Proof::ApiKey { digest }) => ProofEntry::ApiKey(digest),
-            (CallerKind::Consumer, Proof::Jwt(binding)) => {
-                let own = binding.settings.remote.is_none().then_some(binding.jwks);
-                let keys = own.map(|set| self.keys(hashes, set)).transpose();
-                let keys = keys.map_err(|error| invalid(object, error.to_string()))?;
-                let (settings, identity) = (binding.settings, binding.identity_claim);
-                ProofEntry::Jwt(Box::new(JwtEntry { keys, settings, identity }))
+        }
+    }
+
+    /// Entries for every value that the reference may have; where there is none, one that nothing matches.
+    fn work_up_referred(
+        &mut self,
+        snapshot: &Snapshot,
+        account: AccountId,
+        text: &SecretText,
+        source: Credential,
+    ) -> Vec<CredentialEntry> {
+        let Resolved { values, mut trouble } = snapshot.resolve_secrets(account, text);
+        let mut proofs = Vec::new();
+        for (at, Alternative { value, uses, until }) in values.into_iter().enumerate() {
+            match self.resolved(snapshot, &source.proof, &value) {
+                Ok(proof) => proofs.push((proof, until, uses)),
+                // What came before may be unfit without harm: it proves nothing then.
+                Err(why) if at == 0 => trouble = trouble.or(Some(Trouble::unfit(why))),
+                Err(_) => {}
             }
-            (noun, _) => {
-                let text = format!("a credential of kind `{kind}` cannot belong to an {}", noun.noun());
-                return Err(invalid(object, text));
+        }
+        proofs.dedup_by(|(one, ..), (other, ..)| same_digest(one, other));
+        let has_value = !proofs.is_empty();
+        if !has_value {
+            trouble = trouble.or_else(|| Some(Trouble::away("it cannot be resolved")));
+            proofs.push((nothing(&source.proof), END_OF_TIME, Box::default()));
+        }
+        let source = Arc::new(source);
+        let entries = proofs.into_iter().map(|(proof, until, uses)| {
+            let (source, trouble) = (Arc::clone(&source), trouble.clone());
+            let referred = Arc::new(Referred { source, trouble, has_value, uses });
+            entry(&referred.source, proof, until, Some(Arc::clone(&referred)))
+        });
+        entries.collect()
+    }
+
+    fn plain(&mut self, snapshot: &Snapshot, proof: &Proof) -> Result<ProofEntry, String> {
+        Ok(match proof {
+            Proof::KeyPair { app_key, app_secret, scheme, .. } => {
+                let plain = app_secret.plain().ok_or("its AppSecret is not resolved")?;
+                let secret = SigningSecret::new(plain);
+                ProofEntry::KeyPair(Box::new(KeyPairEntry {
+                    app_key: app_key.clone(),
+                    secret,
+                    scheme: *scheme,
+                }))
             }
+            Proof::AppCode(OpaqueProof::Digest(digest)) => ProofEntry::AppCode(*digest),
+            Proof::ApiKey(OpaqueProof::Digest(digest)) => ProofEntry::ApiKey(*digest),
+            Proof::AppCode(_) | Proof::ApiKey(_) => return Err("it is not resolved".to_owned()),
+            Proof::Jwt(binding) => {
+                let keys = match &binding.keys {
+                    JwtKeys::Own(set) if binding.settings.remote.is_none() => {
+                        Some(self.keys(&snapshot.hashes, set.clone()).map_err(|error| error.to_string())?)
+                    }
+                    _ => None,
+                };
+                jwt(binding, keys)
+            }
+        })
+    }
+
+    /// What this value makes of the proof.
+    fn resolved(
+        &mut self,
+        snapshot: &Snapshot,
+        proof: &Proof,
+        value: &Plaintext,
+    ) -> Result<ProofEntry, String> {
+        let digest = || -> Result<CredentialDigest, String> {
+            check_opaque(value)?;
+            Ok(snapshot.digest(value.expose_secret().as_bytes()))
         };
-        let until = credential.valid_until.unwrap_or(END_OF_TIME);
-        Ok(CredentialEntry { id: credential.id, enabled: credential.enabled, until, proof })
+        Ok(match proof {
+            Proof::KeyPair { app_key, scheme, .. } => {
+                check_app_secret(value)?;
+                let secret = SigningSecret::new(value);
+                ProofEntry::KeyPair(Box::new(KeyPairEntry {
+                    app_key: app_key.clone(),
+                    secret,
+                    scheme: *scheme,
+                }))
+            }
+            Proof::AppCode(_) => ProofEntry::AppCode(digest()?),
+            Proof::ApiKey(_) => ProofEntry::ApiKey(digest()?),
+            Proof::Jwt(binding) => {
+                let set = JwkSet::of_secret(value).map_err(|error| error.to_string())?;
+                jwt(binding, Some(self.keys(&snapshot.hashes, set).map_err(|error| error.to_string())?))
+            }
+        })
     }
 
     fn keys(
@@ -71,18 +161,52 @@ impl Workshop {
     }
 }
 
+fn entry(
+    credential: &Credential,
+    proof: ProofEntry,
+    until: Timestamp,
+    referred: Option<Arc<Referred>>,
+) -> CredentialEntry {
+    let until = credential.valid_until.map_or(until, |own| own.min(until));
+    CredentialEntry { id: credential.id, enabled: credential.enabled, until, proof, referred }
+}
+
+fn jwt(binding: &JwtBinding, keys: Option<Arc<VerifyingKeys>>) -> ProofEntry {
+    let (settings, identity) = (binding.settings.clone(), binding.identity_claim.clone());
+    ProofEntry::Jwt(Box::new(JwtEntry { keys, settings, identity }))
+}
+
+/// What is left of a proof that cannot be resolved. What is named in the open can still be found, so that the refusal can say why.
+fn nothing(proof: &Proof) -> ProofEntry {
+    match proof {
+        Proof::KeyPair { app_key, scheme, .. } => {
+            let secret = SigningSecret::dummy().clone();
+            ProofEntry::KeyPair(Box::new(KeyPairEntry { app_key: app_key.clone(), secret, scheme: *scheme }))
+        }
+        Proof::AppCode(_) => ProofEntry::Nothing(CredentialKind::AppCode),
+        Proof::ApiKey(_) => ProofEntry::Nothing(CredentialKind::ApiKey),
+        Proof::Jwt(binding) => jwt(binding, None),
+    }
+}
+
+fn same_digest(one: &ProofEntry, other: &ProofEntry) -> bool {
+    use ProofEntry::{ApiKey, AppCode};
+    matches!((one, other), (ApiKey(one), ApiKey(other)) | (AppCode(one), AppCode(other)) if one == other)
+}
+
 /// What a credential is looked up by.
-pub(super) fn hash_of(hashes: &Hashes, account: AccountId, credential: &CredentialEntry) -> u64 {
-    match &credential.proof {
+pub(super) fn hash_of(hashes: &Hashes, account: AccountId, credential: &CredentialEntry) -> Option<u64> {
+    Some(match &credential.proof {
         ProofEntry::KeyPair(pair) => hashes.app_key(pair.app_key.as_str()),
         ProofEntry::AppCode(digest) | ProofEntry::ApiKey(digest) => hashes.digest(digest),
         ProofEntry::Jwt(jwt) => hashes.identity(account, &jwt.identity.name, &jwt.identity.value),
-    }
+        ProofEntry::Nothing(_) => return None,
+    })
 }
 
 /// What every credential of a caller is looked up by, each hash once.
 pub(super) fn hashes_of(hashes: &Hashes, caller: &CallerEntry) -> BTreeSet<u64> {
-    caller.credentials.iter().map(|credential| hash_of(hashes, caller.account, credential)).collect()
+    caller.credentials.iter().filter_map(|credential| hash_of(hashes, caller.account, credential)).collect()
 }
 
 /// One credential, and what it claims.
@@ -98,9 +222,9 @@ impl Work<'_> {
     pub(super) fn check_claims(&mut self, heads: &mut Heads) {
         let mut claims: Vec<Claim> = Vec::new();
         for (&caller, head) in heads.iter().filter_map(|(id, head)| Some((id, head.as_ref()?))) {
-            claims.extend(head.credentials.iter().enumerate().map(|(index, credential)| {
-                let hash = hash_of(&self.base.hashes, head.account, credential);
-                Claim { hash, credential: credential.id, caller, index }
+            claims.extend(head.credentials.iter().enumerate().filter_map(|(index, credential)| {
+                let hash = hash_of(&self.base.hashes, head.account, credential)?;
+                Some(Claim { hash, credential: credential.id, caller, index })
             }));
         }
         claims.sort_by_key(|claim| (claim.hash, claim.credential, claim.caller));
@@ -111,7 +235,9 @@ impl Work<'_> {
                 let earlier = same_hash.get(..position).unwrap_or_default();
                 let Some((account, credential)) = claimed(heads, claim) else { continue };
                 let holder = self.holder(heads, claim.hash, account, credential).or_else(|| {
-                    let same = earlier.iter().filter(|other| {
+                    // A credential may have several entries: it is not in its own way.
+                    let others = earlier.iter().filter(|other| other.credential != claim.credential);
+                    let same = others.filter(|other| {
                         claimed(heads, other)
                             .is_some_and(|(at, other)| is_same(account, credential, at, other))
                     });
@@ -126,7 +252,13 @@ impl Work<'_> {
         self.problems.extend(problems);
         for (caller, loser) in losers {
             if let Some(Some(head)) = heads.get_mut(&caller) {
+                let referred =
+                    head.credentials.iter().find(|one| one.id == loser).and_then(|one| one.referred.clone());
                 head.credentials.retain(|credential| credential.id != loser);
+                if let (Some(referred), Manner::WhatIsSound) = (referred, self.manner) {
+                    head.credentials.push(in_the_way(&referred.source));
+                    head.credentials.sort_by_key(|credential| credential.id);
+                }
             }
         }
     }
@@ -170,6 +302,19 @@ fn is_same(
     }
 }
 
+/// What a reference comes to whose value another credential has.
+fn in_the_way(source: &Credential) -> CredentialEntry {
+    let proof = match &source.proof {
+        Proof::KeyPair { .. } => ProofEntry::Nothing(CredentialKind::AppSignature),
+        Proof::Jwt(_) => ProofEntry::Nothing(CredentialKind::Jwt),
+        other => nothing(other),
+    };
+    let trouble = Some(Trouble::away("another credential has this value"));
+    let source = Arc::new(source.clone());
+    let referred = Referred { source: Arc::clone(&source), trouble, has_value: false, uses: Box::default() };
+    entry(&source, proof, END_OF_TIME, Some(Arc::new(referred)))
+}
+
 fn twice((caller, credential): (CallerId, &CredentialEntry), holder: (CallerId, CredentialId)) -> Problem {
     let text = match &credential.proof {
         ProofEntry::KeyPair(pair) => format!(
@@ -183,6 +328,7 @@ fn twice((caller, credential): (CallerId, &CredentialEntry), holder: (CallerId, 
             jwt.identity.name.escape_debug(),
             jwt.identity.value.escape_debug()
         ),
+        ProofEntry::Nothing(_) => "another credential claims the same".into(),
     };
     Problem {
         object: ObjectId::Credential(caller, credential.id),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use keyward_model::{
     Account, AccountId, Api, ApiId, Caller, CallerId, Credential, Gateway, GatewayId, Grant, GrantId,
-    Grantee, Group, GroupId, Service, ServiceId, StageSet, Timestamp,
+    Grantee, Group, GroupId, Secret, SecretId, Service, ServiceId, StageSet, Timestamp,
 };
 
 use super::IdMap;
@@ -18,6 +18,7 @@ use crate::snapshot::update::SnapshotUpdate;
 pub(super) struct Staged {
     pub(super) accounts: BTreeMap<AccountId, Option<Account>>,
     pub(super) gateways: BTreeMap<GatewayId, Option<Gateway>>,
+    pub(super) secrets: BTreeMap<SecretId, Option<Secret>>,
     pub(super) services: BTreeMap<ServiceId, Option<Service>>,
     pub(super) apis: BTreeMap<ApiId, Option<Api>>,
     pub(super) callers: IdMap<CallerId, Option<(Caller, Vec<Credential>)>>,
@@ -47,6 +48,12 @@ impl Staged {
             }
             SnapshotUpdate::RemoveGateway(id) => {
                 self.gateways.insert(id, None);
+            }
+            SnapshotUpdate::UpsertSecret(secret) => {
+                self.secrets.insert(secret.id, Some(*secret));
+            }
+            SnapshotUpdate::RemoveSecret(id) => {
+                self.secrets.insert(id, None);
             }
             SnapshotUpdate::UpsertService(service) => {
                 self.services.insert(service.id, Some(service));
