@@ -350,6 +350,7 @@ async fn existing(fixture: &Fixture, route: Route) -> String {
     let named = match route.noun() {
         "account" => "partner",
         "gateway" => "default",
+        "secret" => "backend",
         "service" => "origin",
         "api" | "stage" => "orders",
         "application" | "key_pair" | "app_code" => "shop",
@@ -405,6 +406,7 @@ async fn objects_are_made_listed_shown_changed_and_deleted() {
     let cases = [
         ("accounts", json!({"name": "new"})),
         ("gateways", json!({"name": "new", "trusted_proxies": ["10.0.0.0/8"]})),
+        ("secrets", json!({"name": "new"})),
         ("services", json!({"name": "new", "endpoints": ["http://127.0.0.1:9001"]})),
         (
             "apis",
@@ -458,6 +460,8 @@ fn without_nones(shown: &Value) -> Value {
         "etag",
         "created",
         "changed",
+        "status",
+        "trouble",
         "revision",
         "credentials",
         "minted",

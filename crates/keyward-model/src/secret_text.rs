@@ -65,6 +65,15 @@ enum Part {
     Ref(SecretName),
 }
 
+impl Part {
+    fn name(&self) -> Option<&SecretName> {
+        match self {
+            Self::Ref(name) => Some(name),
+            Self::Plain(_) => None,
+        }
+    }
+}
+
 impl SecretText {
     /// Most different secrets that one text may refer to.
     pub const REFS_MAX: usize = 4;
@@ -115,11 +124,7 @@ impl SecretText {
 
     /// The secrets that it refers to, each once, by name.
     pub fn refs(&self) -> BTreeSet<&SecretName> {
-        let of = |part| match part {
-            &Part::Ref(ref name) => Some(name),
-            &Part::Plain(_) => None,
-        };
-        self.parts.iter().filter_map(of).collect()
+        self.parts.iter().filter_map(Part::name).collect()
     }
 
     /// Does it refer to no secret?

@@ -19,7 +19,7 @@ pub(super) fn judge<'a>(
         // The value before this one may be what it was signed with.
         (Err(denial), Some((caller, credential, _))) if denial.reason == DenyReason::ProofMismatch => {
             let mut others = key_pairs_of(caller, credential);
-            others.find_map(|other| judge_by(call, presented, Some(other)).ok()).map_or(Err(denial), Ok)
+            others.find_map(|other| judge_by(call, presented, Some(other)).ok()).ok_or(denial)
         }
         (judged, _) => judged,
     }

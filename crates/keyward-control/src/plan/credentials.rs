@@ -221,7 +221,7 @@ impl Planner<'_> {
     ) -> Option<()> {
         let place = within(&want.place, "app_secret");
         let Some(secret) = given.plain() else {
-            return self.check_reference(given, stored, account, &place, |value| check_app_secret(value));
+            return self.check_reference(given, stored, account, &place, check_app_secret);
         };
         if let Err(text) = check_app_secret(secret) {
             self.invalid("secret_malformed", place, text);
@@ -288,7 +288,7 @@ impl Planner<'_> {
         caller: &Caller,
         want: &Want,
     ) -> Option<Made> {
-        self.check_reference(text, None, caller.account, &want.place, |value| check_opaque(value))?;
+        self.check_reference(text, None, caller.account, &want.place, check_opaque)?;
         Some(Made {
             proof: opaque_proof(is_api_key, OpaqueProof::Reference(text.clone())),
             origin: Origin::Reference,

@@ -12,6 +12,7 @@ use super::remote::failure;
 use super::{Failure, Outcome};
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "one value, once per process")]
 pub(crate) enum SecretCommand {
     #[command(flatten)]
     Basic(Basic<SecretFields>),
