@@ -1,5 +1,6 @@
 //! HTTP calls that a plugin makes: to services that were declared for it, through whoever knows how to call them.
 
+use std::fmt;
 use std::sync::Weak;
 use std::time::Duration;
 
@@ -28,7 +29,6 @@ impl CallOuts for NoCallOuts {
 }
 
 /// One HTTP call.
-#[derive(Debug)]
 pub struct CallOut {
     /// The name of a declared service.
     pub service: String,
@@ -54,7 +54,7 @@ pub enum CallRefused {
 }
 
 /// What a service answered.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct CallAnswer {
     /// The head, with `:status`.
     pub headers: Headers,
@@ -62,6 +62,28 @@ pub struct CallAnswer {
     pub body: Bytes,
     /// What followed the body.
     pub trailers: Headers,
+}
+
+// Bodies may hold anything: they are not shown.
+
+impl fmt::Debug for CallOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallOut")
+            .field("service", &self.service)
+            .field("headers", &self.headers)
+            .field("body_bytes", &self.body.len())
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for CallAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallAnswer")
+            .field("headers", &self.headers)
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl CallAnswer {

@@ -1,5 +1,7 @@
 //! What is told to a plugin, and what it answers.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use crate::failure::Failure;
@@ -16,8 +18,8 @@ pub struct Message {
     pub trailers: Headers,
 }
 
-/// A message's body.
-#[derive(Clone, Debug, Default)]
+/// A message's body. `Debug` shows its length only.
+#[derive(Clone, Default)]
 pub enum Body {
     /// There is none.
     #[default]
@@ -42,7 +44,7 @@ pub enum Answer {
 }
 
 /// What a plugin changed. `None` is as it was.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Changes {
     /// The whole head.
     pub headers: Option<Headers>,
@@ -53,7 +55,6 @@ pub struct Changes {
 }
 
 /// An answer that a plugin gives itself.
-#[derive(Debug)]
 pub struct LocalReply {
     /// 200 to 599.
     pub status: u16,
@@ -86,6 +87,40 @@ pub struct Facts {
     pub stage: Option<String>,
     /// `keyward.grant`
     pub grant: Option<String>,
+}
+
+// Bodies may hold anything: they are not shown.
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("None"),
+            Self::Follows => f.write_str("Follows"),
+            Self::Whole(body) => write!(f, "Whole({} bytes)", body.len()),
+        }
+    }
+}
+
+impl fmt::Debug for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Changes")
+            .field("headers", &self.headers)
+            .field("body_bytes", &self.body.as_ref().map(Bytes::len))
+            .field("trailers", &self.trailers)
+            .finish()
+    }
+}
+
+impl fmt::Debug for LocalReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalReply")
+            .field("status", &self.status)
+            .field("details", &self.details)
+            .field("headers", &self.headers)
+            .field("body_bytes", &self.body.len())
+            .field("grpc_status", &self.grpc_status)
+            .finish()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

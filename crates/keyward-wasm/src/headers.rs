@@ -28,6 +28,9 @@ pub enum HeaderMap {
 }
 
 /// Which headers a guest may set, said by whoever owns the others.
+///
+/// Whoever embeds the host writes the framing (`content-length`, `transfer-encoding`, `connection` and the like) and `host` by
+/// itself; plugins like to remove `content-length` before they change a body, so removing it is best allowed and without effect.
 pub trait HeaderRules: Send + Sync {
     /// Whether a guest may set `name` (lower case).
     fn may_set(&self, map: HeaderMap, name: &str) -> bool;

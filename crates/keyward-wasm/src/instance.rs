@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::log::LogLevel;
 use crate::queue::Queue;
 use crate::running::Common;
-use crate::state::{Due, ROOT, State, Step, Stream, number};
+use crate::state::{Due, ROOT, State, Step, Stream, later, number};
 use crate::ticker::Ticker;
 
 pub(crate) struct Instance {
@@ -76,7 +76,6 @@ impl Instance {
         Ok(started)
     }
 
-    #[expect(clippy::type_complexity, reason = "what is called once each, in order")]
     fn begin_root(
         &mut self,
         budget: Budget,
@@ -136,7 +135,7 @@ impl Instance {
         let done = self.functions.done.as_ref();
         if call(&mut self.store, id, done, id)? == Some(0) {
             let state = self.store.data_mut();
-            let until = Instant::now() + state.common.limits.end_time_max;
+            let until = later(Instant::now(), state.common.limits.end_time_max);
             if let Some(stream) = state.streams.get_mut(&id) {
                 stream.ending = Some(until);
                 state.due.insert((until, Due::Ending(id)));
@@ -191,7 +190,7 @@ impl Instance {
         }
         let tick = self.store.data().tick.filter(|(_, at)| *at <= now);
         if let Some((period, _)) = tick {
-            self.store.data_mut().tick = Some((period, now + period));
+            self.store.data_mut().tick = Some((period, later(now, period)));
             let told = self.functions.tick.as_ref();
             call(&mut self.store, ROOT, told, ROOT)?;
         }
@@ -283,7 +282,7 @@ impl Instance {
         let hears_body = of(&self.functions.body, phase).is_some();
         let state = self.store.data_mut();
         let may_wake = state.may_wake(id);
-        let until = Instant::now() + state.common.limits.pause_time_max;
+        let until = later(Instant::now(), state.common.limits.pause_time_max);
         let Some(progress) = state.streams.get_mut(&id).and_then(|stream| stream.progress.as_mut()) else {
             return true;
         };

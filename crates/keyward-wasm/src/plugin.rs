@@ -19,7 +19,6 @@ pub struct Plugin {
 
 /// Which events a plugin wants to hear of. What it has no callback for need not be sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "one for each callback of the ABI")]
 pub struct Callbacks {
     /// `proxy_on_request_headers`
     pub request_headers: bool,

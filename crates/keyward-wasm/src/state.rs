@@ -282,6 +282,12 @@ impl Stream {
     }
 }
 
+/// A moment after another, for any bound that an owner may set.
+pub(crate) fn later(from: Instant, by: Duration) -> Instant {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+    from.checked_add(by.min(YEAR)).unwrap_or(from)
+}
+
 pub(crate) fn number(of: usize) -> u32 {
     u32::try_from(of).unwrap_or(u32::MAX)
 }

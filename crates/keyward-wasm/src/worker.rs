@@ -11,7 +11,7 @@ use crate::instance::Instance;
 use crate::log::Allowance;
 use crate::queue::{Item, Queue};
 use crate::running::Common;
-use crate::state::State;
+use crate::state::{State, later};
 
 /// How soon a worker hears that a request has ended, if nothing else wakes it.
 const QUIET_MAX: Duration = Duration::from_millis(50);
@@ -161,7 +161,7 @@ impl Worker {
 
     /// Tells the guest that it ends, and lets it finish for a while if it wants to.
     fn wind_up(&mut self) {
-        let until = Instant::now() + self.common.limits.end_time_max;
+        let until = later(Instant::now(), self.common.limits.end_time_max);
         let mut ended = self.with_instance(Instance::begin_end);
         while ended.is_ok()
             && self.instance.as_ref().is_some_and(Instance::is_ending)
@@ -198,7 +198,7 @@ impl Restarts {
         self.failures = if fine { 0 } else { self.failures.saturating_add(1) };
         self.not_before = (!fine).then(|| {
             let doublings = self.failures.saturating_sub(1).min(DOUBLINGS_MAX);
-            now + self.wait * 2u32.pow(doublings)
+            later(now, self.wait.saturating_mul(2u32.pow(doublings)))
         });
     }
 }

@@ -9,7 +9,7 @@ use super::context::headers_for;
 use super::{Call, ENV, Guest, Status, Stop, answered};
 use crate::call_out::{CallDone, CallOut, CallRefused};
 use crate::headers::HeaderMap;
-use crate::state::{Due, InFlight, State};
+use crate::state::{Due, InFlight, State, later};
 
 pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     linker.func_wrap(
@@ -99,7 +99,7 @@ fn http_call(
 }
 
 fn begin(state: &mut State, call: CallOut) -> Result<u32, Status> {
-    let until = Instant::now() + call.timeout;
+    let until = later(Instant::now(), call.timeout);
     let id = state.last_call.checked_add(1).unwrap_or(1);
     let done = CallDone::new(state.queue.clone(), id, state.generation);
     state.common.call_outs.call(call, done).map_err(|refused| match refused {

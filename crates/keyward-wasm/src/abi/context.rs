@@ -11,7 +11,7 @@ use crate::event::{LocalReply, Phase};
 use crate::headers::{Edit, HeaderMap, Headers};
 use crate::log::{LogLevel, printable};
 use crate::pairs;
-use crate::state::{ROOT, State};
+use crate::state::{ROOT, State, later};
 
 /// Longest text that says why a plugin answered itself.
 const DETAILS_MAX: usize = 256;
@@ -81,7 +81,7 @@ fn set_tick(guest: &mut Guest<'_>, period: u32) -> Result<(), Stop> {
     let least = state.common.limits.tick_min;
     state.tick = (!period.is_zero()).then(|| {
         let period = period.max(least);
-        (period, Instant::now() + period)
+        (period, later(Instant::now(), period))
     });
     Ok(())
 }
