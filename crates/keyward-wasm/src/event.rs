@@ -44,6 +44,9 @@ pub enum Answer {
 }
 
 /// What a plugin changed. `None` is as it was.
+///
+/// Where parts come one by one, a plugin may change the head in the event of the body as well: whoever has sent the head on
+/// already cannot follow. Giving head and body in one [`Message`] avoids that.
 #[derive(Default)]
 pub struct Changes {
     /// The whole head.

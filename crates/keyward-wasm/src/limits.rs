@@ -97,8 +97,8 @@ impl Default for Limits {
             call_answer_bytes_max: 1 << 20,
             tick_min: Duration::from_millis(10),
             properties_max: 64,
-            property_bytes_max: 64 << 10,
-            restarts_per_second: 50,
+            property_bytes_max: 16 << 10,
+            restarts_per_second: 200,
             restart_wait: Duration::from_secs(1),
         }
     }
