@@ -66,13 +66,17 @@ async fn another_team_is_answered_with_403() {
 #[tokio::test]
 async fn a_wrong_configuration_is_refused_and_the_log_says_why_without_the_secret() {
     catch_log();
-    let configuration = r#"{"allowed": ["red"], "tokens": "t0ken-of-red", "t0ken-of-red": 1}"#;
-    let start = Start { name: "hello-wrong".to_owned(), ..configured(configuration, &["t0ken-of-red"]) };
-    let refused = host().load(hello(), &start.limits).unwrap().start(start).unwrap_err();
-    assert!(matches!(refused, StartError::Failed(Failure::Refused)), "{refused}");
-    let log = log_of("hello-wrong");
-    assert!(log.contains("unknown field `tokens`"), "{log}");
-    assert!(!log.contains("t0ken-of-red"), "{log}");
+    for (name, configuration, said) in [
+        ("hello-wrong-1", r#"{"allowed": ["red"], "tokens": "t0ken-of-red"}"#, "unknown field `tokens`"),
+        ("hello-wrong-2", r#"{"allowed": "t0ken-of-red", "token": ""}"#, r#"invalid type: string "***""#),
+    ] {
+        let start = Start { name: name.to_owned(), ..configured(configuration, &["t0ken-of-red"]) };
+        let refused = host().load(hello(), &start.limits).unwrap().start(start).unwrap_err();
+        assert!(matches!(refused, StartError::Failed(Failure::Refused)), "{refused}");
+        let log = log_of(name);
+        assert!(log.contains(said), "{log}");
+        assert!(!log.contains("t0ken-of-red"), "{log}");
+    }
 }
 
 #[tokio::test]
