@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # A test, and what helps it, may panic; everything else is checked without these first.
 MAY_PANIC := -A clippy::unwrap_used -A clippy::expect_used -A clippy::panic -A clippy::indexing_slicing -A clippy::print_stdout -A clippy::print_stderr
 
-.PHONY: help run test lint fmt bench bench-cluster bench-scale soak fuzz fuzz-api docs clean-data
+.PHONY: help run test lint fmt plugins bench bench-cluster bench-scale soak fuzz fuzz-api docs clean-data
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -22,6 +22,7 @@ run: ## Build, then start a node with a demo world that can be called at once (C
 test: ## Install what the tests need, then run every check and test
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory plugins
 	$(CARGO) test --locked --workspace
 
 lint: ## Formatting, clippy, the arrows between crates, generated files
@@ -32,6 +33,11 @@ lint: ## Formatting, clippy, the arrows between crates, generated files
 
 fmt: ## Format everything
 	$(CARGO) fmt --all
+
+plugins: ## Build the sample plugin for WebAssembly (target/plugins/wasm32-wasip1/release/hello_keyward.wasm)
+	@scripts/setup.sh plugins
+	@$(CARGO) fmt --manifest-path plugins/hello-keyward/Cargo.toml --check
+	$(CARGO) build --locked --release --target wasm32-wasip1 --manifest-path plugins/hello-keyward/Cargo.toml --target-dir target/plugins
 
 bench: ## Measure beside nginx and Envoy, one core each, and print a table (target/bench.json has the figures)
 	@scripts/install-peers.sh
@@ -49,7 +55,7 @@ soak: ## The long runs: a million oracle decisions, ten thousand revocations, 20
 	KEYWARD_SOAK=1 KEYWARD_ORACLE_WORLDS=4096 $(CARGO) test --locked --release --workspace
 
 fuzz: ## Feed random bytes to every parser for a while (FUZZ_CASES of them each)
-	PROPTEST_CASES=$${FUZZ_CASES:-200000} $(CARGO) test --locked --release -p keyward-http -p keyward-access -p keyward-model -p keyward-api
+	PROPTEST_CASES=$${FUZZ_CASES:-200000} $(CARGO) test --locked --release -p keyward-http -p keyward-access -p keyward-model -p keyward-api -p keyward-wasm
 
 fuzz-api: ## Call the admin API with random requests for long (FUZZ_CASES of them to each route)
 	@scripts/setup.sh test

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what a task needs and this machine lacks, and says what it does.
-# usage: scripts/setup.sh run|test
+# usage: scripts/setup.sh run|test|plugins
 set -euo pipefail
 cd "$(dirname "$0")/.."
 task=${1:-run}
@@ -49,7 +49,16 @@ need_schemathesis() { # requirements
   touch "$venv/installed"
 }
 
+# Plugins are built for it.
+need_wasm_target() {
+  if [ -d "$(rustc --print target-libdir --target wasm32-wasip1 2>/dev/null)" ]; then return; fi
+  have rustup || die "Rust for wasm32-wasip1 is missing, and there is no rustup to add it: install it as you installed Rust, then try again"
+  say "adding Rust's target wasm32-wasip1"
+  rustup target add wasm32-wasip1 >&2
+}
+
 need_test_tools() {
+  need_wasm_target
   cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
   cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
   have redis-server || apt_install redis-server
@@ -68,5 +77,6 @@ need_test_tools() {
 case "$task" in
   run) need_build_tools ;;
   test) need_build_tools; need_test_tools ;;
-  *) die "usage: scripts/setup.sh run|test" ;;
+  plugins) need_build_tools; need_wasm_target ;;
+  *) die "usage: scripts/setup.sh run|test|plugins" ;;
 esac

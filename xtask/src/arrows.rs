@@ -12,6 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("keyward-store", &["keyward-model"]),
     ("keyward-api", &["keyward-model"]),
     ("keyward-http", &[]),
+    ("keyward-wasm", &[]),
     ("keyward-gateway", &["keyward-access", "keyward-model", "keyward-http"]),
     ("keyward-control", &["keyward-store", "keyward-access", "keyward-model"]),
     ("keyward-admin", &["keyward-control", "keyward-api", "keyward-model"]),
@@ -30,6 +31,7 @@ const BANNED: &[(&str, &[&str])] = &[
     ("keyward-access", &["tokio", "sqlx", "axum", "reqwest", "rustix", "socket2", "libc", "arc-swap"]),
     ("keyward-gateway", &["sqlx", "axum", "reqwest"]),
     ("keyward-http", &["sqlx", "axum", "reqwest", "hyper"]),
+    ("keyward-wasm", &["sqlx", "axum", "reqwest", "hyper", "wasmtime-wasi", "rustix", "socket2", "libc"]),
 ];
 
 /// Every arrow that is drawn and may not be.
