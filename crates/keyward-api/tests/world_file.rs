@@ -397,7 +397,7 @@ fn every_problem_is_reported_in_the_order_of_the_file() {
 
 #[test]
 fn what_comes_with_later_versions_is_refused_by_name() {
-    for noun in ["secrets", "plugins", "limits", "operators", "budgets"] {
+    for noun in ["plugins", "limits", "operators", "budgets"] {
         one(&format!("version: 1\n{noun}: []"), &format!("2:1 {noun}"), "is not supported by this version");
     }
     let later = [
@@ -422,12 +422,6 @@ fn what_comes_with_later_versions_is_refused_by_name() {
             "grants[0].operations[0].tool",
             "`tool`",
         ),
-        (
-            "consumers: [{name: a, api_key: {keys: ['$ref{analytics_key}']}}]",
-            "consumers[0].api_key.keys[0]",
-            "`$ref{analytics_key}`",
-        ),
-        ("accounts: [{name: a, description: 'x $ref{y}'}]", "accounts[0].description", "`$ref{y}`"),
     ];
     for (line, path, name) in later {
         let all = problems(&format!("version: 1\n{line}"));
@@ -675,4 +669,61 @@ fn json_is_read_as_well() {
     assert_eq!(wrong.len(), 2, "{wrong:?}");
     let wrong = WorldFile::parse_json(br#"{"version":1,"#, &environment).expect_err("no JSON");
     assert_eq!((wrong[0].line, wrong[0].column), (1, 13), "{wrong:?}");
+}
+
+#[test]
+fn references_are_read_where_credentials_belong_and_nowhere_else() {
+    let text = r#"
+version: 1
+secrets: [{name: a_1, value: 'x$$y${V}'}, {name: b, from: {vault: {path: kv/team/b}}}]
+services: [{name: s, endpoints: ["http://a"], auth: {header: {name: X-Key, value: 'Bearer $ref{a_1} $$'}}}]
+applications: [{name: a, key_pairs: [{app_secret: $ref{a_1}}], app_codes: ['${R}0123456789abcdef']}]
+consumers: [{name: c, api_key: {keys: ['$ref{a_1}', {value: '$ref{b}'}]}, jwt: {jwks: '$ref{b}'}}]
+"#;
+    let environment = |name: &str| match name {
+        "V" => Some("$ref{b}".to_owned()),
+        "R" => Some("$ref{a_1}".to_owned()),
+        _ => None,
+    };
+    let world = WorldFile::parse(text, &environment).unwrap().world;
+    let value = world.secrets[0].value.source.value().unwrap();
+    assert_eq!(value.expose_secret(), "x$y$ref{b}", "a value is never a reference");
+    let code = world.applications[0].value.app_codes[0].value.as_ref().unwrap();
+    assert_eq!(
+        code.plain().unwrap().expose_secret(),
+        "$ref{a_1}0123456789abcdef",
+        "nor is what a variable brings"
+    );
+    let Some(ServiceAuth::Header { value: Some(auth), .. }) = &world.services[0].value.service_auth else {
+        panic!()
+    };
+    assert_eq!(auth.shown().unwrap(), "Bearer $ref{a_1} $$");
+
+    let yaml = keyward_api::write_yaml(&world).unwrap();
+    let again = WorldFile::parse(&yaml, &|_| None).unwrap().world;
+    assert_eq!(again.services[0].value, world.services[0].value, "{yaml}");
+    assert_eq!(again.applications[0].value, world.applications[0].value, "{yaml}");
+    assert_eq!(again.consumers[0].value, world.consumers[0].value, "{yaml}");
+    assert_eq!(again.secrets[0].value, world.secrets[0].value, "{yaml}");
+    let json = keyward_api::write_json(&world).unwrap();
+    assert_eq!(
+        WorldFile::parse_json(json.as_bytes(), &|_| None).unwrap().world.consumers[0].value,
+        world.consumers[0].value
+    );
+
+    for (line, path) in [
+        ("accounts: [{name: a, description: 'x $ref{y}'}]", "accounts[0].description"),
+        ("secrets: [{name: a, value: '$ref{b}'}]", "secrets[0].value"),
+        ("secrets: [{name: 'a-b'}]", "secrets[0].name"),
+        ("secrets: [{name: a, value: x, from: {env: X}}]", "secrets[0].from"),
+        ("secrets: [{name: a, from: {}}]", "secrets[0].from"),
+        ("secrets: [{name: a, from: {env: X, file: /y}}]", "secrets[0].from"),
+        ("secrets: [{name: a, from: {file: y}}]", "secrets[0].from"),
+        ("secrets: [{name: a, from: {vault: {path: kv/../x}}}]", "secrets[0].from.vault.path"),
+        ("secrets: [{name: a, destinations: ['http://x']}]", "secrets[0].destinations[0]"),
+        ("consumers: [{name: a, api_key: {keys: ['$ref{a-b}']}}]", "consumers[0].api_key.keys[0]"),
+    ] {
+        let all = problems(&format!("version: 1\n{line}"));
+        assert!(all.iter().any(|problem| problem.contains(&format!(" {path} "))), "{line}: {all:?}");
+    }
 }

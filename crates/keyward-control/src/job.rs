@@ -76,6 +76,11 @@ impl<'s> Job<'s> {
         Gather::new(self.tx.reads(), &self.current.actor, now)
     }
 
+    /// The Snapshot that this write stands on.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot)
+    }
+
     /// The transaction, for what has no revision.
     pub(crate) fn tx(&mut self) -> &mut WriteTx<'s> {
         &mut self.tx

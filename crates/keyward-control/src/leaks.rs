@@ -1,6 +1,6 @@
 //! Values that leaked: whoever has one can have it ended by presenting it, and learns nothing else.
 
-use keyward_model::{Action, AppKey, Plaintext, Proof};
+use keyward_model::{Action, AppKey, Name, Plaintext, Proof, SecretName};
 use keyward_store::{AuditEntry, CredentialRecord, CredentialRow, Record, Touch};
 use serde_json::json;
 use subtle::ConstantTimeEq as _;
@@ -50,14 +50,27 @@ async fn end_credential(
     value: &Plaintext,
     app_key: Option<&AppKey>,
 ) -> Result<(), ControlError> {
+    let snapshot = job.snapshot();
     let mut gather = job.gather();
     let digest = gather.reads.digest(value);
-    let by_digest = gather.reads.credential_by_digest(&digest).await?.map(|found| found.object);
+    let by_digest = match gather.reads.credential_by_digest(&digest).await? {
+        Some(found) => Some(found.object),
+        // Of one that refers to a secret, the digest is known where the secret is resolved.
+        None => match snapshot.credential_by_digest(&digest) {
+            Some((_, credential)) => {
+                gather.reads.credential(credential.id()).await?.map(|found| found.object)
+            }
+            None => None,
+        },
+    };
     let found = match (by_digest, app_key) {
         (Some(found), _) => Some(found),
         (None, Some(app_key)) => {
             let pair = gather.reads.credential_by_app_key(app_key).await?.map(|found| found.object);
-            pair.filter(|pair| is_secret_of(job, pair, value))
+            match pair {
+                Some(pair) if is_secret_of(job, &pair, value).await? => Some(pair),
+                _ => None,
+            }
         }
         (None, None) => None,
     };
@@ -70,11 +83,22 @@ async fn end_credential(
     job.unchecked_step(Step::Put { record, before }).await
 }
 
-fn is_secret_of(job: &mut Job<'_>, pair: &CredentialRow, value: &Plaintext) -> bool {
-    let opened = job.gather().reads.open(pair).map(|record| record.credential.proof);
-    let Ok(Proof::KeyPair { app_secret, .. }) = opened else { return false };
-    let Some(app_secret) = app_secret.plain() else { return false };
-    app_secret.expose_secret().as_bytes().ct_eq(value.expose_secret().as_bytes()).into()
+async fn is_secret_of(
+    job: &mut Job<'_>,
+    pair: &CredentialRow,
+    value: &Plaintext,
+) -> Result<bool, ControlError> {
+    let mut gather = job.gather();
+    let opened = gather.reads.open(pair).map(|record| record.credential.proof);
+    let Ok(Proof::KeyPair { app_secret: text, .. }) = opened else { return Ok(false) };
+    let names: Vec<Name> = text.refs().into_iter().map(Name::from).collect();
+    gather.secrets_named(pair.account, &names).await?;
+    let secret = |name: &SecretName| {
+        let id = gather.existing.secrets.find(&(pair.account, Name::from(name)))?;
+        gather.existing.secrets.get(id)?.spec.source.value()
+    };
+    let Ok(app_secret) = text.resolve(secret) else { return Ok(false) };
+    Ok(app_secret.expose_secret().as_bytes().ct_eq(value.expose_secret().as_bytes()).into())
 }
 
 async fn end_operator_token(job: &mut Job<'_>, value: &Plaintext) -> Result<(), ControlError> {

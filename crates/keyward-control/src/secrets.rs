@@ -185,7 +185,7 @@ impl Secrets<'_> {
         actor.may(Noun::Secret.singular(), Action::Rotate)?;
         if overlap_s > OVERLAP_MAX_S {
             let text = format!("an overlap is at most {OVERLAP_MAX_S} seconds, which is 366 days");
-            return Err(Problem::invalid("overlap", "overlap_s", text).into());
+            return Err(Problem::invalid("overlap_malformed", "overlap_s", text).into());
         }
         let work = self.control.write(actor, action, move |job| {
             Box::pin(async move {
