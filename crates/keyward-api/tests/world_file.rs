@@ -22,6 +22,17 @@ gateways:
     description: at the edge
     trusted_proxies: [10.0.0.0/8, 2001:db8::/32, 192.0.2.7]
     limits: {head_bytes: 16384, headers: 50, body_bytes: 1048576, header_timeout_ms: 5000}
+secrets:
+  - name: orders_key
+    account: partner
+    description: for orders
+    enabled: false
+    value: a-secret-value
+    valid_until: 2027-01-01T00:00:00Z
+    previous: {value: the-one-before, until: 2026-12-01T00:00:00Z}
+    destinations: [api.example.com, "*.internal:8443"]
+    use: [ops, ci]
+    read: []
 services:
   - name: orders
     kind: http
@@ -156,6 +167,21 @@ fn a_number_is_a_text_in_yaml_and_not_in_json() {
 fn every_field_of_accounts_gateways_and_services_is_read() {
     let world = parse(FULL).unwrap();
     assert_eq!(world.nouns.len(), Noun::ALL.len());
+    let secret = &world.secrets[0].value;
+    assert_eq!(
+        (secret.account.as_str(), secret.name.as_str(), secret.enabled),
+        ("partner", "orders_key", false)
+    );
+    assert_eq!(secret.source.value().unwrap().expose_secret(), "a-secret-value");
+    let previous = secret.previous.as_ref().unwrap();
+    assert_eq!(previous.value.as_ref().unwrap().expose_secret(), "the-one-before");
+    assert_eq!(previous.until.to_string(), "2026-12-01T00:00:00Z");
+    assert_eq!(secret.valid_until.unwrap().to_string(), "2027-01-01T00:00:00Z");
+    assert_eq!(secret.destinations.as_ref().map(Vec::len), Some(2));
+    assert_eq!(
+        (secret.use_by.as_ref().map(|all| all.len()), secret.read_by.as_ref().map(|all| all.len())),
+        (Some(2), Some(0))
+    );
     let account = &world.accounts[0].value;
     assert_eq!((account.name.as_str(), account.enabled, account.reveal), ("partner", false, false));
     assert_eq!(account.description, "the others");
@@ -677,7 +703,7 @@ fn references_are_read_where_credentials_belong_and_nowhere_else() {
 version: 1
 secrets: [{name: a_1, value: 'x$$y${V}'}, {name: b, from: {vault: {path: kv/team/b}}}]
 services: [{name: s, endpoints: ["http://a"], auth: {header: {name: X-Key, value: 'Bearer $ref{a_1} $$'}}}]
-applications: [{name: a, key_pairs: [{app_secret: $ref{a_1}}], app_codes: ['${R}0123456789abcdef']}]
+applications: [{name: a, key_pairs: [{app_secret: '$ref{a_1}'}], app_codes: ['${R}0123456789abcdef']}]
 consumers: [{name: c, api_key: {keys: ['$ref{a_1}', {value: '$ref{b}'}]}, jwt: {jwks: '$ref{b}'}}]
 "#;
     let environment = |name: &str| match name {

@@ -309,7 +309,6 @@ const NOUN_PAGES: [NounPage; 16] = [
             "SecretRollback",
             "SecretStatus",
             "Reference",
-            "RevealedSecret",
         ],
     ),
     ("nouns/services.md", &["service"], &["Service", "Endpoint", "Timeouts"]),

@@ -162,7 +162,7 @@ async fn a_signature_by_the_value_before_holds_for_the_overlap() {
     };
     assert_eq!(call(0).await, 200);
     rotate(&gateway, "signing", &signing(1), 60).await;
-    assert_eq!((call(0).await, call(1).await, call(2).await), (200, 200, 400));
+    assert_eq!((call(0).await, call(1).await, call(2).await), (200, 200, 401));
     gateway.advance_ms(61_000);
     assert_eq!(call(1).await, 200);
     assert_ne!(call(0).await, 200);
@@ -201,7 +201,7 @@ async fn uses_are_told_by_version() {
     let gateway = Gateway::start(&world()).await;
     assert_eq!(gateway.call(&Request::get("gw.test", "/orders/1").bearer(&inbound(0))).await.status, 200);
     let status = async |name: &str| {
-        let shown = gateway.admin(Request::get("admin", &format!("/v1/secrets/{name}"))).await;
+        let shown = gateway.admin(json("GET", &format!("/v1/secrets/{name}"), "")).await;
         let shown: serde_json::Value = serde_json::from_str(&shown.text()).unwrap();
         shown["status"].clone()
     };
@@ -263,7 +263,7 @@ async fn secret_002_a_value_shows_nowhere_but_where_it_is_revealed() {
         "/metrics",
         "/v1/explain?api=orders&consumer=partner",
     ] {
-        let answer = gateway.admin(Request::get("admin", path)).await;
+        let answer = gateway.admin(json("GET", path, "")).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
         texts.push((path.to_owned(), answer.text()));
     }
@@ -282,14 +282,14 @@ async fn secret_002_a_value_shows_nowhere_but_where_it_is_revealed() {
     let revealed = gateway.admin(json("POST", "/v1/secrets/inbound/reveal", "")).await;
     assert!(revealed.text().contains(&inbound(1)), "{}", revealed.text());
     assert_eq!(revealed.header("cache-control"), Some("no-store"));
-    let audit = gateway.admin(Request::get("admin", "/v1/audit?action=secret.reveal")).await.text();
+    let audit = gateway.admin(json("GET", "/v1/audit?action=secret.reveal", "")).await.text();
     assert!(audit.contains("secret.reveal") && !audit.contains("inbound-canary"), "{audit}");
 }
 
 #[tokio::test]
 async fn secret_012_references_are_exact_names_of_the_same_account_and_nothing_else() {
     let gateway = Gateway::start(&world()).await;
-    let many = "$ref{inbound}".repeat(100_000);
+    let many = "$ref{inbound}".repeat(50_000);
     for wrong in [
         "$ref{missing}",
         "$ref{}",
