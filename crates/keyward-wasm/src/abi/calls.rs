@@ -101,12 +101,13 @@ fn http_call(
 fn begin(state: &mut State, call: CallOut) -> Result<u32, Status> {
     let until = later(Instant::now(), call.timeout);
     let id = state.last_call.checked_add(1).unwrap_or(1);
+    // A call that is refused keeps its number: its `CallDone` is dropped, which says that this call failed, and no other.
+    state.last_call = id;
     let done = CallDone::new(state.queue.clone(), id, state.generation);
     state.common.call_outs.call(call, done).map_err(|refused| match refused {
         CallRefused::UnknownService => Status::BadArgument,
         CallRefused::Busy => Status::InternalFailure,
     })?;
-    state.last_call = id;
     state.calls.insert(id, InFlight { context: state.effective, until });
     state.due.insert((until, Due::Call(id)));
     state.common.counts.calls.add();

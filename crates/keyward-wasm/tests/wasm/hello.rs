@@ -11,22 +11,23 @@ use crate::run::*;
 /// Built once; quick when it is there already.
 fn hello() -> &'static [u8] {
     static MODULE: OnceLock<Vec<u8>> = OnceLock::new();
-    MODULE.get_or_init(|| std::fs::read(build()).unwrap())
+    MODULE.get_or_init(|| std::fs::read(build("plugins/hello-keyward", "hello_keyward.wasm")).unwrap())
 }
 
-fn build() -> PathBuf {
+/// Builds the package in this folder as its author would, and tells where the module is.
+pub(crate) fn build(folder: &str, module: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let target = root.join("target/plugins");
     let built = Command::new(env!("CARGO"))
         .args(["build", "--locked", "--quiet", "--release", "--target", "wasm32-wasip1", "--manifest-path"])
-        .arg(root.join("plugins/hello-keyward/Cargo.toml"))
+        .arg(root.join(folder).join("Cargo.toml"))
         .arg("--target-dir")
         .arg(&target)
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&built.stderr);
     assert!(built.status.success(), "`scripts/setup.sh test` installs what it needs: {said}");
-    target.join("wasm32-wasip1/release/hello_keyward.wasm")
+    target.join("wasm32-wasip1/release").join(module)
 }
 
 fn configured(configuration: &str, secrets: &[&str]) -> Start {

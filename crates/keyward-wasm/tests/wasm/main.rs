@@ -8,3 +8,4 @@ mod life;
 mod load;
 mod pairs;
 mod run;
+mod tour;
