@@ -9,8 +9,8 @@ use arc_swap::ArcSwap;
 use keyward_access::jwt::KeySetNudge;
 use keyward_access::{AlwaysFresh, Body, Freshness, Snapshot};
 use keyward_http::{
-    BodyVerdict, Counters, Handler, Head, Limits, Outcome, Peer, Refused, Response, ResponseHead, Step,
-    UpstreamFailure,
+    BodyVerdict, Counters, Handler, Head, Limits, Outcome, Peer, Refused, Reply, Response, ResponseHead,
+    Step, UpstreamFailure,
 };
 use keyward_model::{GatewayId, GatewayLimits};
 
@@ -201,8 +201,9 @@ impl Handler for GatewayHandler {
         exchange.digest.take().map_or(BodyVerdict::Release, |digest| digest.verdict())
     }
 
-    fn response_head(&self, exchange: &mut Exchange, head: &ResponseHead<'_>, out: &mut Vec<u8>) {
+    fn response_head(&self, exchange: &mut Exchange, head: &ResponseHead<'_>, out: &mut Vec<u8>) -> Reply {
         crate::response::push_fields(head, &exchange.request_id, out);
+        Reply::Pass
     }
 
     fn failed(&self, exchange: &mut Exchange, failure: UpstreamFailure) -> Response {

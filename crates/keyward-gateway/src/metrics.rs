@@ -71,13 +71,14 @@ const BUCKETS_US: [u64; 15] = [
     10_000_000, 60_000_000,
 ];
 
-const FAILURES: [(UpstreamFailure, &str); 6] = [
+const FAILURES: [(UpstreamFailure, &str); 7] = [
     (UpstreamFailure::Connect, "connect"),
     (UpstreamFailure::Late, "late"),
     (UpstreamFailure::Closed, "closed"),
     (UpstreamFailure::Malformed, "malformed"),
     (UpstreamFailure::Exhausted, "exhausted"),
     (UpstreamFailure::Withheld, "withheld"),
+    (UpstreamFailure::TooLarge, "too_large"),
 ];
 
 impl Metrics {

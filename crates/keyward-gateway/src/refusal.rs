@@ -88,6 +88,7 @@ pub(crate) fn of_failure(failure: UpstreamFailure, request_id: &RequestId) -> (R
         F::Exhausted => (503, Some("D503BB"), "As many calls to the service are under way as may be."),
         F::Connect => (502, None, "The service cannot be reached."),
         F::Closed => (502, None, "The service ended the connection without an answer."),
+        F::TooLarge => (502, None, "The service's answer is larger than may be held here."),
         F::Malformed => (502, None, "The service's answer is not acceptable HTTP."),
     };
     let mut words = words(Dialect::Alibaba, reason);

@@ -288,6 +288,7 @@ impl Decision<'_> {
             verified.and_then(|verified| verified.digest.clone()).map(RunningDigest::new).map(Box::new);
         Ok(Step::Forward(Forward {
             endpoint: Arc::clone(endpoint),
+            body: None,
             timeouts: service.timeouts,
             watch_body: exchange.digest.is_some(),
             idempotent: is_idempotent(self.head.method),

@@ -286,7 +286,12 @@ fn an_answer_carries_the_request_id_of_its_record() {
     let mut asked = desk.ask(&Ask::get("/orders").field("X-Api-Key", API_KEY));
     let fields = [Field { name: "X-Ca-Request-Id", value: b"forged" }, Field { name: "ETag", value: b"x" }];
     let mut out = Vec::new();
-    desk.handler.response_head(asked.exchange(), &ResponseHead { status: 200, fields: &fields }, &mut out);
+    let reply = desk.handler.response_head(
+        asked.exchange(),
+        &ResponseHead { status: 200, fields: &fields },
+        &mut out,
+    );
+    assert!(matches!(reply, keyward_http::Reply::Pass));
     asked.end().unwrap();
     let id = desk.records()[0]["request_id"].as_str().unwrap().to_owned();
     assert_eq!(String::from_utf8(out).unwrap(), format!("ETag: x\r\nX-Ca-Request-Id: {id}\r\n"));

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyward_http::{
-    BodyVerdict, Dropped, Endpoint, Forward, Handler, Head, Outcome, Peer, Refused, Response, ResponseHead,
-    Server, ServerConfig, Step, Timeouts, UpstreamFailure,
+    BodyVerdict, Dropped, Endpoint, Forward, Handler, Head, Outcome, Peer, Refused, Reply, Response,
+    ResponseHead, Server, ServerConfig, Step, Timeouts, UpstreamFailure,
 };
 
 struct Plain {
@@ -44,6 +44,7 @@ impl Handler for Plain {
         }
         let forward = Forward {
             endpoint: Arc::clone(&self.endpoint),
+            body: None,
             timeouts: TIMEOUTS,
             watch_body: false,
             idempotent: matches!(head.method, "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS"),
@@ -61,7 +62,7 @@ impl Handler for Plain {
         BodyVerdict::Release
     }
 
-    fn response_head(&self, _: &mut (), head: &ResponseHead<'_>, out: &mut Vec<u8>) {
+    fn response_head(&self, _: &mut (), head: &ResponseHead<'_>, out: &mut Vec<u8>) -> Reply {
         let dropped = Dropped::of(head.fields);
         for field in head.fields.iter().filter(|field| !dropped.drops(field.name)) {
             out.extend_from_slice(field.name.as_bytes());
@@ -69,6 +70,7 @@ impl Handler for Plain {
             out.extend_from_slice(field.value);
             out.extend_from_slice(b"\r\n");
         }
+        Reply::Pass
     }
 
     fn failed(&self, _: &mut (), failure: UpstreamFailure) -> Response {

@@ -7,9 +7,12 @@
 //! head ──► Hold ──► body ──┐  (each may answer Pause, and is then asked anew by resume)
 //!   │                      ├──► Respond ──────────────────────────────► finished
 //!   └──────────────────────┴──► Forward ──► (request_chunk* ──► request_end)
-//!                                   └─────► response_head ────────────► finished
+//!                                   └─────► response_head ──► (Hold ──► response_body) ──► finished
 //!                                   └─────► failed (nothing answered) ► finished
 //! ```
+//! What is asked about an answer may be answered with [`Reply::Pause`] as well, and is then asked anew by
+//! `response_resume`.
+//!
 //! `finished` is called exactly once for every `head`, also when the client goes away.
 //! A message that could not be parsed never reaches `head`: it goes to `refused`.
 
@@ -18,6 +21,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::Endpoint;
@@ -74,8 +78,38 @@ pub struct Peer {
     pub secure: bool,
 }
 
-/// Word from elsewhere. It must come by itself within a second or so; whoever waits does not wait much longer.
-pub type Word = Pin<Box<dyn Future<Output = ()>>>;
+/// Word from elsewhere. It must come by itself; whoever waits does not wait much longer than 5 seconds, or than it says.
+pub struct Word {
+    pub(crate) future: Pin<Box<dyn Future<Output = ()>>>,
+    pub(crate) longest: Duration,
+}
+
+impl Word {
+    /// Word that is there once this is ready. It is polled by the task of the connection, on its core.
+    pub fn new(future: impl Future<Output = ()> + 'static) -> Self {
+        Self { future: Box::pin(future), longest: Duration::from_secs(5) }
+    }
+
+    /// The same, which may take so long.
+    #[must_use]
+    pub fn within(self, longest: Duration) -> Self {
+        Self { longest, ..self }
+    }
+}
+
+impl Future for Word {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.future.as_mut().poll(context)
+    }
+}
+
+impl fmt::Debug for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Word(…)")
+    }
+}
 
 /// What to do with a request next.
 pub enum Step {
@@ -125,6 +159,8 @@ pub struct Response {
 pub struct Forward {
     /// Where to.
     pub endpoint: Arc<Endpoint>,
+    /// Another body in place of the one that was held, or of none. A body that was not held cannot be replaced.
+    pub body: Option<Vec<u8>>,
     /// Time limits of this exchange.
     pub timeouts: Timeouts,
     /// Call [`Handler::request_chunk`] for every piece of a streamed body, keep back the last piece, and ask
@@ -154,6 +190,25 @@ pub enum BodyVerdict {
     Abort,
 }
 
+/// What to do with an upstream's answer next.
+#[derive(Debug)]
+pub enum Reply {
+    /// Pass it on, with the field lines that were written; its body follows as it comes, or as it was held.
+    Pass,
+    /// The same with this status in place of its own. Both go with a body, or both without.
+    PassAs(u16),
+    /// Answer this in its place. What it still sends is not waited for.
+    Replace(Response),
+    /// Read its whole body, at most `limit` bytes, then call [`Handler::response_body`]. More is
+    /// [`UpstreamFailure::TooLarge`]. An answer that has no body is held at once.
+    Hold {
+        /// Largest body to hold, in bytes.
+        limit: usize,
+    },
+    /// Wait until this is ready, then call [`Handler::response_resume`].
+    Pause(Word),
+}
+
 /// The head of an upstream's answer.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseHead<'a> {
@@ -178,6 +233,8 @@ pub enum UpstreamFailure {
     Exhausted,
     /// [`Handler::request_end`] said [`BodyVerdict::Abort`].
     Withheld,
+    /// The answer's body was to be held, and is larger than may be held (of one, or of all at once).
+    TooLarge,
 }
 
 /// Why a message was refused before (or instead of) reaching the handler's decision.
@@ -280,7 +337,40 @@ pub trait Handler: 'static {
 
     /// An answer head came. Append the end-to-end field lines to send to the client (each ending in CRLF) to `out`,
     /// which already holds the status line; the transport adds framing and `Connection`.
-    fn response_head(&self, exchange: &mut Self::Exchange, head: &ResponseHead<'_>, out: &mut Vec<u8>);
+    ///
+    /// What was written counts only with [`Reply::Pass`].
+    fn response_head(
+        &self,
+        exchange: &mut Self::Exchange,
+        head: &ResponseHead<'_>,
+        out: &mut Vec<u8>,
+    ) -> Reply;
+
+    /// The answer's body asked for with [`Reply::Hold`] is complete (dechunked). As with [`Handler::response_head`]; may not
+    /// answer [`Reply::Hold`] again. A body that is to change goes with the fields and status in [`Reply::Replace`].
+    fn response_body(
+        &self,
+        exchange: &mut Self::Exchange,
+        head: &ResponseHead<'_>,
+        body: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Reply {
+        let _ = (exchange, head, body, out);
+        Reply::Replace(Response { status: 500, close: true, ..Response::default() })
+    }
+
+    /// What [`Reply::Pause`] waited for is there (or was too late). `body` is what [`Handler::response_body`] was given, if that
+    /// is what paused. May answer [`Reply::Hold`] only if it was not.
+    fn response_resume(
+        &self,
+        exchange: &mut Self::Exchange,
+        head: &ResponseHead<'_>,
+        body: Option<&[u8]>,
+        out: &mut Vec<u8>,
+    ) -> Reply {
+        let _ = (exchange, head, body, out);
+        Reply::Replace(Response { status: 500, close: true, ..Response::default() })
+    }
 
     /// The upstream gave no answer; write one.
     fn failed(&self, exchange: &mut Self::Exchange, failure: UpstreamFailure) -> Response;

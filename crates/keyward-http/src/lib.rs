@@ -5,6 +5,7 @@
 
 mod accept;
 mod buffer;
+mod call_out;
 mod codec;
 mod connection;
 mod core;
@@ -27,6 +28,7 @@ mod simulate;
 mod sweep;
 mod worker;
 
+pub use call_out::{CallAnswer, CallFailure, CallOut, CallOuts};
 pub use codec::{Dropped, is_hop_by_hop};
 pub use counters::Counters;
 pub use endpoint::{Endpoint, EndpointError};

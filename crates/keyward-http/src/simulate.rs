@@ -11,8 +11,8 @@ use std::time::Duration;
 use crate::connection::{Connection, Progress, Spent};
 use crate::core::{Core, Node};
 use crate::handler::{
-    BodyVerdict, Field, Forward, Handler, Head, Outcome, Peer, Refused, Response, ResponseHead, Step,
-    Timeouts, UpstreamFailure,
+    BodyLength, BodyVerdict, Field, Forward, Handler, Head, Outcome, Peer, Refused, Reply, Response,
+    ResponseHead, Step, Timeouts, UpstreamFailure, Word,
 };
 use crate::limits::Limits;
 use crate::moment::Moment;
@@ -52,25 +52,30 @@ struct Seen {
 }
 
 /// The path decides: `/h…` holds, `/r…` responds, `/w…` watches (and aborts a body with `!` in it),
-/// `/p…` pauses, `/hp…` holds and pauses, else forwards.
+/// `/p…` pauses, `/hp…` holds and pauses, else forwards; with `N` in it what was held goes backwards, and where nothing was
+/// held there is a body of its own. Of the answer: `B` holds it, and `R` then turns it round; `P` pauses on its head, `Q` once it
+/// is held; `X` replaces it; `S` gives it another status.
 struct SimulatedHandler {
     endpoint: Arc<Endpoint>,
     seen: Rc<Seen>,
 }
 
 struct Exchange {
+    path: String,
     holds: bool,
     evil: bool,
 }
 
 impl SimulatedHandler {
-    fn forward(&self, head: &Head<'_>, out: &mut Vec<u8>) -> Step {
+    fn forward(&self, head: &Head<'_>, held: Option<&[u8]>, out: &mut Vec<u8>) -> Step {
         for part in [head.method, " ", head.path, "?", head.query.unwrap_or_default(), " HTTP/1.1\r\n"] {
             out.extend_from_slice(part.as_bytes());
         }
         push_fields(head.fields, out);
+        let new = head.path.contains('N') && (held.is_some() || head.body == BodyLength::None);
         Step::Forward(Forward {
             endpoint: Arc::clone(&self.endpoint),
+            body: new.then(|| reversed(held.unwrap_or(b"wen"))),
             timeouts: TIMEOUTS,
             watch_body: head.path.starts_with("/w"),
             idempotent: head.method == "GET",
@@ -94,6 +99,34 @@ fn push_fields(fields: &[Field<'_>], out: &mut Vec<u8>) {
     }
 }
 
+impl Exchange {
+    fn judge_head(&self) -> Reply {
+        match &*self.path {
+            path if path.contains('B') => Reply::Hold { limit: 40_000 },
+            path if path.contains('X') => Reply::Replace(answer(418, b"another")),
+            path if path.contains('S') => Reply::PassAs(299),
+            _ => Reply::Pass,
+        }
+    }
+
+    fn judge_body(&self, body: &[u8]) -> Reply {
+        match &*self.path {
+            path if path.contains('X') => Reply::Replace(answer(418, b"another")),
+            path if path.contains('R') => Reply::Replace(answer(200, &reversed(body))),
+            path if path.contains('S') => Reply::PassAs(299),
+            _ => Reply::Pass,
+        }
+    }
+}
+
+fn reversed(body: &[u8]) -> Vec<u8> {
+    body.iter().rev().copied().collect()
+}
+
+fn never() -> Word {
+    Word::new(std::future::pending())
+}
+
 fn answer(status: u16, body: &[u8]) -> Response {
     Response { status, body: body.to_vec(), ..Response::default() }
 }
@@ -107,11 +140,11 @@ impl Handler for SimulatedHandler {
         let holds = head.path.starts_with("/h");
         let step = match head.path {
             _ if holds => Step::Hold { limit: 40_000 },
-            path if path.starts_with("/p") => Step::Pause(Box::pin(std::future::pending())),
+            path if path.starts_with("/p") => Step::Pause(never()),
             path if path.starts_with("/r") => Step::Respond(answer(401, b"who")),
-            _ => self.forward(head, out),
+            _ => self.forward(head, None, out),
         };
-        (Exchange { holds, evil: false }, step)
+        (Exchange { path: head.path.to_owned(), holds, evil: false }, step)
     }
 
     fn body(
@@ -124,9 +157,13 @@ impl Handler for SimulatedHandler {
     ) -> Step {
         assert!(exchange.holds && out.is_empty(), "a body that nobody asked for");
         if head.path.starts_with("/hp") {
-            return Step::Pause(Box::pin(std::future::pending()));
+            return Step::Pause(never());
         }
-        if body.contains(&b'!') { Step::Respond(answer(403, b"evil")) } else { self.forward(head, out) }
+        if body.contains(&b'!') {
+            Step::Respond(answer(403, b"evil"))
+        } else {
+            self.forward(head, Some(body), out)
+        }
     }
 
     fn resume(
@@ -140,7 +177,7 @@ impl Handler for SimulatedHandler {
         assert!(out.is_empty() && exchange.holds == body.is_some(), "another body than was seen");
         match body {
             Some(body) if body.contains(&b'!') => Step::Respond(answer(403, b"evil")),
-            _ => self.forward(head, out),
+            body => self.forward(head, body, out),
         }
     }
 
@@ -152,8 +189,35 @@ impl Handler for SimulatedHandler {
         if exchange.evil { BodyVerdict::Abort } else { BodyVerdict::Release }
     }
 
-    fn response_head(&self, _: &mut Exchange, head: &ResponseHead<'_>, out: &mut Vec<u8>) {
+    fn response_head(&self, exchange: &mut Exchange, head: &ResponseHead<'_>, out: &mut Vec<u8>) -> Reply {
         push_fields(head.fields, out);
+        if exchange.path.contains('P') { Reply::Pause(never()) } else { exchange.judge_head() }
+    }
+
+    fn response_body(
+        &self,
+        exchange: &mut Exchange,
+        head: &ResponseHead<'_>,
+        body: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Reply {
+        assert!(exchange.path.contains('B'), "a body that nobody asked for");
+        push_fields(head.fields, out);
+        if exchange.path.contains('Q') { Reply::Pause(never()) } else { exchange.judge_body(body) }
+    }
+
+    fn response_resume(
+        &self,
+        exchange: &mut Exchange,
+        head: &ResponseHead<'_>,
+        body: Option<&[u8]>,
+        out: &mut Vec<u8>,
+    ) -> Reply {
+        push_fields(head.fields, out);
+        match body {
+            Some(body) => exchange.judge_body(body),
+            None => exchange.judge_head(),
+        }
     }
 
     fn failed(&self, _: &mut Exchange, failure: UpstreamFailure) -> Response {

@@ -80,13 +80,13 @@ impl Slot {
 pub(crate) fn ask(memory: &dyn SharedReplay, nonce: &NonceUse, now: Timestamp) -> (Asked, Word) {
     let slot = Arc::new(Slot::default());
     memory.ask(nonce.clone(), now, SharedReply(Arc::clone(&slot)));
-    (Asked { nonce: nonce.clone(), slot: Arc::clone(&slot) }, Box::pin(Awaited(slot)))
+    (Asked { nonce: nonce.clone(), slot: Arc::clone(&slot) }, Word::new(Awaited(slot)))
 }
 
 /// What a request waits for until this is dropped.
 pub(crate) fn until_dropped() -> (Box<dyn Send>, Word) {
     let slot = Arc::new(Slot::default());
-    (Box::new(SharedReply(Arc::clone(&slot))), Box::pin(Awaited(slot)))
+    (Box::new(SharedReply(Arc::clone(&slot))), Word::new(Awaited(slot)))
 }
 
 impl Asked {
@@ -143,7 +143,7 @@ mod tests {
     }
 
     fn poll(word: &mut Word) -> Poll<()> {
-        word.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        Pin::new(word).poll(&mut Context::from_waker(Waker::noop()))
     }
 
     #[test]

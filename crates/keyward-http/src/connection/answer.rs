@@ -4,7 +4,7 @@ use crate::codec::{push_decimal, push_status_line, reason};
 use crate::handler::{BodyLength, Handler, Refused, Response, UpstreamFailure};
 use crate::moment::Moment;
 
-use super::work::{Reply, Work};
+use super::work::{Incoming, Work};
 use super::{Connection, Phase};
 
 /// Largest rest of a request body that is passed over to keep its connection.
@@ -45,7 +45,7 @@ impl<H: Handler> Connection<H> {
         work.keep_alive = work.facts.keep_alive && !response.close && !last && work.can_drain();
         work.status = response.status;
         work.framed = true;
-        work.reply = Reply::Done;
+        work.reply = Incoming::Done;
         let out = work.to_client.writer();
         push_status_line(out, response.status, reason(response.status));
         out.extend_from_slice(&response.fields);
@@ -100,7 +100,7 @@ impl<H: Handler> Connection<H> {
 impl<H: Handler> Work<H> {
     /// Whether the rest of the request body is small enough to be passed over. A client that was not told to send
     /// its body may or may not do so: then nobody knows where the next request begins.
-    fn can_drain(&self) -> bool {
+    pub(super) fn can_drain(&self) -> bool {
         let small = match self.facts.body {
             BodyLength::None => true,
             BodyLength::Known(length) => length.saturating_sub(self.received) <= DRAIN_MAX as u64,

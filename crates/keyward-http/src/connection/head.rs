@@ -138,7 +138,7 @@ impl<H: Handler> Connection<H> {
             let body = self.input.as_ref().and_then(|input| input.filled().get(..body_bytes));
             let body = body.map(<[u8]>::to_vec).unwrap_or_default();
             self.consume(body_bytes);
-            self.forward_held(forward, body, now);
+            self.forward_held(forward, body);
         } else {
             self.consume(body_bytes);
             self.follow(step, now);
@@ -157,6 +157,14 @@ impl<H: Handler> Connection<H> {
     /// Sends the request on; its body, if it has one, follows as it comes.
     fn forward(&mut self, forward: Forward, now: Moment) {
         let Some(work) = self.work.as_deref_mut() else { return };
+        if forward.body.is_some() {
+            if work.request_complete {
+                return self.forward_held(forward, Vec::new());
+            }
+            // The seam forbids it: what the client sends would follow as another request.
+            tracing::error!("a handler replaced a body that was not held");
+            return self.answer(Response { status: 500, close: true, ..Response::default() }, now);
+        }
         let head = work.to_upstream.writer();
         match work.facts.body {
             BodyLength::None if work.facts.usually_has_body => {
@@ -176,11 +184,12 @@ impl<H: Handler> Connection<H> {
         self.send_continue();
     }
 
-    /// Sends a request on whose body was held.
-    pub(super) fn forward_held(&mut self, forward: Forward, body: Vec<u8>, _now: Moment) {
+    /// Sends a request on whose body was held, or is replaced.
+    pub(super) fn forward_held(&mut self, mut forward: Forward, held: Vec<u8>) {
         let Some(work) = self.work.as_deref_mut() else { return };
+        let body = forward.body.take().unwrap_or(held);
         let head = work.to_upstream.writer();
-        if work.facts.body == BodyLength::None && !work.facts.usually_has_body {
+        if work.facts.body == BodyLength::None && !work.facts.usually_has_body && body.is_empty() {
             head.extend_from_slice(b"\r\n");
         } else {
             push_length(head, body.len() as u64);

@@ -23,6 +23,10 @@ impl<H: Handler> Connection<H> {
         }
         work.held.start(limit, &self.core.node);
         self.phase = Phase::Hold;
+        if work.request_complete {
+            // There is none: nothing will come that could end it.
+            return self.judge_held(now);
+        }
         self.send_continue();
     }
 

@@ -8,12 +8,14 @@
 //!      │            └────────┴──────────▲  └──► Linger ──► Over
 //!      └────────────────────────────────┘
 //! ```
-//! From `Head` and from `Hold` it may come to `Pause`, and goes on from there as it would have gone on before.
+//! From `Head` and from `Hold` it may come to `Pause`, and goes on from there as it would have gone on before. An answer
+//! that the handler judges is judged within `Carry`: the request may still be on its way.
 //! A connection that waits for a request holds no buffer and no working memory.
 
 mod answer;
 mod head;
 mod hold;
+mod judge;
 mod pause;
 mod reply;
 mod request;
@@ -36,7 +38,7 @@ use crate::{Endpoint, Refused};
 pub(crate) use wait::Progress;
 use wait::Waits;
 pub(crate) use work::Work;
-use work::{Link, Reply};
+use work::{Incoming, Link};
 
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -403,7 +405,7 @@ impl<H: Handler> Connection<H> {
     fn cut(&mut self, now: Moment) {
         self.discard_upstream();
         if let Some(work) = self.work.as_deref() {
-            let until_close = matches!(work.reply, Reply::Body(_)) && !work.framed;
+            let until_close = matches!(work.reply, Incoming::Body(_)) && !work.framed;
             self.close = if until_close { Close::Reset } else { Close::Plain };
         }
         self.finish(false, now);

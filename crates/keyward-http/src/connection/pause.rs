@@ -4,7 +4,6 @@
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
-use std::time::Duration;
 
 use crate::codec::read_request;
 use crate::handler::{Handler, Refused, Response, Step, Word};
@@ -14,45 +13,50 @@ use super::hold::ACCEPTED;
 use super::work::Work;
 use super::{Connection, Phase};
 
-/// Longest time that word may take: who was asked answers sooner, or is believed to never answer.
-pub(super) const LONGEST: Duration = Duration::from_secs(5);
-
 /// What is kept of a request while word is awaited.
 pub(super) struct Pause {
-    word: Word,
-    /// Where the body is that the handler has seen.
-    body: Seen,
+    pub(super) word: Word,
+    /// What the handler has seen.
+    pub(super) seen: Seen,
 }
 
-/// Which body the handler has seen.
+/// What the handler has seen that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// None: it streams, or there is none.
+    /// A request whose body streams, or that has none.
     Nothing,
-    /// So many bytes that the input begins with.
+    /// A request with a body of so many bytes that the input begins with.
     Input(usize),
-    /// What was held.
+    /// A request with the body that was held.
     Held,
+    /// An answer's head.
+    AnswerHead,
+    /// An answer with the body that was held.
+    AnswerBody,
 }
 
 impl<H: Handler> Connection<H> {
     /// Waits. The request's head must have been kept.
-    pub(super) fn pause(&mut self, word: Word, body: Seen) {
+    pub(super) fn pause(&mut self, word: Word, seen: Seen) {
         let Some(work) = self.work.as_deref_mut() else { return };
-        work.pause = Some(Pause { word, body });
+        work.pause = Some(Pause { word, seen });
         self.waits.upstream_anew();
         self.phase = Phase::Pause;
     }
 
     /// The word that is awaited, to be polled.
     pub(crate) fn wants_word(&mut self) -> Option<Pin<&mut (dyn Future<Output = ()> + 'static)>> {
-        self.work.as_deref_mut()?.pause.as_mut().map(|pause| pause.word.as_mut())
+        self.work.as_deref_mut()?.pause.as_mut().map(|pause| pause.word.future.as_mut())
     }
 
     /// The word is there (or is not waited for any longer): the handler goes on.
     pub(crate) fn word_came(&mut self, now: Moment) {
         let Some(work) = self.work.as_deref_mut() else { return };
-        let Some(Pause { body: seen, .. }) = work.pause.take() else { return };
+        let Some(Pause { seen, .. }) = work.pause.take() else { return };
+        if matches!(seen, Seen::AnswerHead | Seen::AnswerBody) {
+            self.judge_answer_again(seen == Seen::AnswerBody, now);
+            return self.run(now);
+        }
         let head_bytes = mem::take(&mut work.held_head);
         let step = self.ask_again(&head_bytes, seen);
         let Some(work) = self.work.as_deref_mut() else { return };
@@ -69,7 +73,7 @@ impl<H: Handler> Connection<H> {
                     self.follow(step, now);
                 }
                 Seen::Input(body_bytes) => self.follow_first(step, Some(body_bytes), now),
-                Seen::Held => self.follow_held(step, now),
+                _ => self.follow_held(step, now),
             },
         }
         self.run(now);
@@ -80,7 +84,7 @@ impl<H: Handler> Connection<H> {
         let Work { exchange, held, to_upstream, .. } = work;
         let Some(exchange) = exchange.as_mut() else { return Ok(None) };
         let body = match seen {
-            Seen::Nothing => None,
+            Seen::Nothing | Seen::AnswerHead | Seen::AnswerBody => None,
             Seen::Input(count) => {
                 self.input.as_ref().and_then(|input| input.filled().get(..count)).or(Some(b""))
             }
@@ -98,7 +102,7 @@ impl<H: Handler> Connection<H> {
         match step {
             Step::Forward(forward) => {
                 let body = self.work.as_deref_mut().map(|work| work.held.take_bytes()).unwrap_or_default();
-                self.forward_held(forward, body, now);
+                self.forward_held(forward, body);
             }
             Step::Respond(response) => self.answer(response, now),
             Step::Pause(word) => self.pause(word, Seen::Held),

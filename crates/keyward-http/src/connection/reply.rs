@@ -5,10 +5,10 @@ use crate::codec::{
     BodyReader, HeadEnd, Piece, ResponseFraming, push_chunk_size, push_decimal, push_status_line,
     read_response, read_trailers, trailer_may_pass,
 };
-use crate::handler::{Handler, UpstreamFailure};
+use crate::handler::{Handler, Reply, UpstreamFailure};
 use crate::moment::Moment;
 
-use super::work::{Link, Reply, Work};
+use super::work::{Incoming, Link, Work};
 use super::{Connection, Phase, Spent};
 
 /// Most informational answers before the final one.
@@ -20,9 +20,10 @@ impl<H: Handler> Connection<H> {
         loop {
             let Some(work) = self.work.as_deref_mut() else { return };
             let moved = match work.reply {
-                Reply::Head => self.read_answer_head(now),
-                Reply::Body(_) => self.move_answer_body(now),
-                Reply::Done => false,
+                Incoming::Head => self.read_answer_head(now),
+                Incoming::Body(_) => self.move_answer_body(now),
+                Incoming::Held(_) => self.hold_answer_body(now),
+                Incoming::Judged { .. } | Incoming::Done => false,
             };
             if !moved {
                 return;
@@ -42,22 +43,28 @@ impl<H: Handler> Connection<H> {
         }
         let Some(exchange) = work.exchange.as_mut() else { return false };
         let out = work.to_client.writer();
+        let start = out.len();
         let read = read_response(bytes, head_max, |head, framing, reason| {
-            if framing.status >= 200 {
-                push_status_line(out, framing.status, reason);
-                self.core.handler.response_head(exchange, head, out);
+            if framing.status < 200 {
+                return (framing, Reply::Pass);
             }
-            framing
+            push_status_line(out, framing.status, reason);
+            (framing, self.core.handler.response_head(exchange, head, out))
         });
         match read {
             Ok(None) if awaits_head(&mut work.answer_end, bytes, head_max) => false,
             Ok(None) | Err(_) => self.answer_is_malformed(now),
-            Ok(Some((framing, end))) if framing.status >= 200 => {
+            Ok(Some(((framing, Reply::Pass), end))) if framing.status >= 200 => {
                 input.consume(end);
                 self.begin_answer(framing);
                 true
             }
-            Ok(Some((framing, end))) => {
+            Ok(Some(((framing, reply), end))) if framing.status >= 200 => {
+                work.answer_head.extend_from_slice(bytes.get(..end).unwrap_or_default());
+                input.consume(end);
+                self.follow_reply(reply, framing, start, now)
+            }
+            Ok(Some(((framing, _), end))) => {
                 input.consume(end);
                 work.answer_end = HeadEnd::default();
                 // Interim answers are ours to give: the client's `100` was sent when its request was let on, and
@@ -69,13 +76,13 @@ impl<H: Handler> Connection<H> {
         }
     }
 
-    fn answer_is_malformed(&mut self, now: Moment) -> bool {
+    pub(super) fn answer_is_malformed(&mut self, now: Moment) -> bool {
         self.fail(UpstreamFailure::Malformed, now);
         false
     }
 
     /// Closes the answer's head with our framing, and gets ready for its body.
-    fn begin_answer(&mut self, framing: ResponseFraming) {
+    pub(super) fn begin_answer(&mut self, framing: ResponseFraming) {
         let last = self.core.answers_are_last();
         let date = self.core.date_line();
         let Some(work) = self.work.as_deref_mut() else { return };
@@ -105,18 +112,13 @@ impl<H: Handler> Connection<H> {
             _ => {}
         }
         work.end_head();
-        work.reply = match framing {
-            _ if bodiless => Reply::Body(BodyReader::Length(0)),
-            ResponseFraming { chunked: true, .. } => Reply::Body(BodyReader::chunked()),
-            ResponseFraming { length: Some(length), .. } => Reply::Body(BodyReader::Length(length)),
-            _ => Reply::Body(BodyReader::UntilClose),
-        };
+        work.reply = Incoming::Body(reader_of(framing, bodiless));
     }
 
     /// `true` if something moved and there may be more to do.
     fn move_answer_body(&mut self, now: Moment) -> bool {
         let Some(work) = self.work.as_deref_mut() else { return false };
-        let Reply::Body(reader) = &mut work.reply else { return false };
+        let Incoming::Body(reader) = &mut work.reply else { return false };
         if !work.to_client.is_open() {
             return false;
         }
@@ -156,13 +158,19 @@ impl<H: Handler> Connection<H> {
             out.extend_from_slice(trailers);
             out.extend_from_slice(b"\r\n");
         }
+        work.reply = Incoming::Done;
+        self.phase = Phase::Answer;
+        self.release_upstream();
+    }
+
+    /// The answer is complete: its connection serves the next request, if nothing is in doubt about it.
+    pub(super) fn release_upstream(&mut self) {
+        let Some(work) = self.work.as_deref_mut() else { return };
         let clean = work.upstream_keeps_alive
             && work.request_complete
             && work.all_sent()
             && work.answer_input.as_ref().is_none_or(|input| input.is_empty())
             && matches!(work.link, Link::Open { .. });
-        work.reply = Reply::Done;
-        self.phase = Phase::Answer;
         if clean {
             work.link = Link::None;
             self.spent = Some(Spent::Reuse);
@@ -178,13 +186,17 @@ impl<H: Handler> Connection<H> {
             return;
         }
         match &work.reply {
-            Reply::Done => {}
-            Reply::Head => self.answer_never_began(now),
-            Reply::Body(BodyReader::UntilClose) if clean => {
+            Incoming::Done | Incoming::Judged { .. } => {}
+            Incoming::Head => self.answer_never_began(now),
+            Incoming::Body(BodyReader::UntilClose) if clean => {
                 work.upstream_keeps_alive = false;
                 self.end_answer(b"");
             }
-            Reply::Body(_) => self.fail(UpstreamFailure::Closed, now),
+            Incoming::Held(BodyReader::UntilClose) if clean => {
+                work.upstream_keeps_alive = false;
+                self.judge_held_answer(now);
+            }
+            Incoming::Body(_) | Incoming::Held(_) => self.fail(UpstreamFailure::Closed, now),
         }
     }
 
@@ -243,6 +255,16 @@ impl<H: Handler> Work<H> {
     }
 }
 
+/// What reads the body that follows such a head.
+pub(super) fn reader_of(framing: ResponseFraming, bodiless: bool) -> BodyReader {
+    match framing {
+        _ if bodiless => BodyReader::Length(0),
+        ResponseFraming { chunked: true, .. } => BodyReader::chunked(),
+        ResponseFraming { length: Some(length), .. } => BodyReader::Length(length),
+        _ => BodyReader::UntilClose,
+    }
+}
+
 /// Whether `bytes` can still become an answer head. Who speaks another protocol is not waited for.
 fn awaits_head(end: &mut HeadEnd, bytes: &[u8], head_max: usize) -> bool {
     const START: &[u8] = b"HTTP/1.";
@@ -251,7 +273,7 @@ fn awaits_head(end: &mut HeadEnd, bytes: &[u8], head_max: usize) -> bool {
 }
 
 /// The trailer fields that may reach the client, as they go on the wire; `None` if they are not well-formed.
-fn passing_trailers(section: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn passing_trailers(section: &[u8]) -> Option<Vec<u8>> {
     let mut passing = Vec::new();
     if section.len() > 2 {
         let read = read_trailers(section, |field| {

@@ -22,6 +22,18 @@ fn medley() -> Vec<u8> {
         ("/r", b"passed over"),
         ("/w", b"watched"),
         ("/wc", &large),
+        ("/hN", b"backwards"),
+        ("/hcN", &large),
+        ("/B", b"judged"),
+        ("/cB", &large),
+        ("/cBR", b"turned round"),
+        ("/BQ", b"judged late"),
+        ("/cPBQS", &large),
+        ("/P", &large),
+        ("/cPS", b"another status"),
+        ("/X", b"replaced"),
+        ("/cX", &large),
+        ("/BX", b"replaced at the end"),
         ("/c", &large),
         ("/h", &large),
     ] {
@@ -81,7 +93,7 @@ fn every_way_of_arriving_gives_the_same_exchange() {
     let client = medley();
     let whole = simulate(&client, UpstreamScript::Proper, Choices(&[]));
     let expected = answers(&whole);
-    assert_eq!((expected.len(), whole.requests.len()), (27, 25));
+    assert_eq!((expected.len(), whole.requests.len()), (51, 49));
     for byte in [0, 1, 2, 6, 15, 128, 190, 249] {
         // A long run of one choice: pieces of one size, from single bytes to whole buffers.
         let choices = vec![byte; 400_000];
@@ -125,6 +137,15 @@ fn message() -> impl Strategy<Value = Vec<u8>> {
         "/w",
         "/wc",
         "/we",
+        "/N",
+        "/hN",
+        "/cBR",
+        "/eB",
+        "/eBR",
+        "/cPBQ",
+        "/eP",
+        "/PX",
+        "/eS",
         "*",
         "http://a/x",
     ]);

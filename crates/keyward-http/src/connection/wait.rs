@@ -7,8 +7,7 @@ use crate::handler::{Handler, Refused, UpstreamFailure};
 use crate::limits::Limits;
 use crate::moment::Moment;
 
-use super::pause::LONGEST;
-use super::work::{Link, Reply};
+use super::work::{Incoming, Link};
 use super::{Connection, Phase, Work};
 
 /// What was done between two calls of `settle`.
@@ -215,19 +214,23 @@ impl<H: Handler> Connection<H> {
 
 impl<H: Handler> Work<H> {
     fn upstream_wait(&self) -> (FromUpstream, Duration) {
-        if self.pause.is_some() {
-            return (FromUpstream::Word, LONGEST);
+        if let Some(pause) = &self.pause {
+            return (FromUpstream::Word, pause.word.longest);
         }
         let Some(timeouts) = self.forward.as_ref().map(|forward| forward.timeouts) else {
             return (FromUpstream::Nothing, Duration::ZERO);
         };
         match (self.link, &self.reply) {
-            (Link::None, _) | (_, Reply::Done) => (FromUpstream::Nothing, Duration::ZERO),
+            (Link::None, _) | (_, Incoming::Done | Incoming::Judged { .. }) => {
+                (FromUpstream::Nothing, Duration::ZERO)
+            }
             (Link::Wanted { .. } | Link::Opening, _) => (FromUpstream::Connection, timeouts.connect),
             (Link::Open { .. }, _) if !self.to_upstream.is_empty() => (FromUpstream::Room, timeouts.idle),
-            (Link::ReadOnly { .. }, Reply::Head) => (FromUpstream::FirstByte, timeouts.first_byte),
-            (_, Reply::Head) if self.request_complete => (FromUpstream::FirstByte, timeouts.first_byte),
-            (_, Reply::Body(_)) if self.wants_answer_bytes() => (FromUpstream::Body, timeouts.idle),
+            (Link::ReadOnly { .. }, Incoming::Head) => (FromUpstream::FirstByte, timeouts.first_byte),
+            (_, Incoming::Head) if self.request_complete => (FromUpstream::FirstByte, timeouts.first_byte),
+            (_, Incoming::Body(_) | Incoming::Held(_)) if self.wants_answer_bytes() => {
+                (FromUpstream::Body, timeouts.idle)
+            }
             _ => (FromUpstream::Nothing, Duration::ZERO),
         }
     }

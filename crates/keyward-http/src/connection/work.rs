@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::buffer::{Buffer, Output};
-use crate::codec::{BodyReader, Facts, HeadEnd};
+use crate::codec::{BodyReader, Facts, HeadEnd, ResponseFraming};
 use crate::core::Node;
 use crate::handler::{BodyLength, Forward, Handler};
 use crate::moment::Moment;
@@ -36,11 +36,18 @@ const REPLAY_MAX: u64 = 8 * 1024;
 
 /// How far the upstream's answer is.
 #[derive(Clone, Debug)]
-pub(super) enum Reply {
+pub(super) enum Incoming {
     /// Its head is awaited or arriving.
     Head,
-    /// Its body.
+    /// Its body, which passes.
     Body(BodyReader),
+    /// Its body, which is held until the handler has judged it.
+    Held(BodyReader),
+    /// The handler waits for word about it; `whole`: all of it is here.
+    Judged {
+        /// Nothing more of it is to come.
+        whole: bool,
+    },
     /// It is complete.
     Done,
 }
@@ -75,9 +82,15 @@ pub(crate) struct Work<H: Handler> {
 
     pub(super) answer_input: Option<Buffer>,
     pub(super) answer_end: HeadEnd,
-    pub(super) reply: Reply,
+    pub(super) reply: Incoming,
     pub(super) interims: u8,
     pub(super) upstream_keeps_alive: bool,
+    /// The answer's head and framing, kept while the handler judges it.
+    pub(super) answer_head: Vec<u8>,
+    pub(super) answer_framing: Option<ResponseFraming>,
+    pub(super) answer_held: Held,
+    /// The trailer fields of a held answer that may pass, as they go on the wire.
+    pub(super) answer_trailers: Vec<u8>,
 
     pub(super) to_client: Output,
     pub(super) status: u16,
@@ -121,9 +134,13 @@ impl<H: Handler> Default for Work<H> {
             replayable: false,
             answer_input: None,
             answer_end: HeadEnd::default(),
-            reply: Reply::Head,
+            reply: Incoming::Head,
             interims: 0,
             upstream_keeps_alive: false,
+            answer_head: Vec::new(),
+            answer_framing: None,
+            answer_held: Held::default(),
+            answer_trailers: Vec::new(),
             to_client: Output::default(),
             status: 0,
             answered: 0,
@@ -153,8 +170,12 @@ impl<H: Handler> Work<H> {
         self.kept_piece.clear();
         self.replayable = false;
         self.answer_end = HeadEnd::default();
-        self.reply = Reply::Head;
+        self.reply = Incoming::Head;
         self.interims = 0;
+        self.answer_head.clear();
+        self.answer_framing = None;
+        self.answer_held.reset();
+        self.answer_trailers.clear();
         self.status = 0;
         self.answered = 0;
         self.chunks = false;
@@ -190,7 +211,7 @@ impl<H: Handler> Work<H> {
         !self.request_complete
             && self.to_upstream.is_open()
             && !matches!(self.link, Link::ReadOnly { .. })
-            && !matches!(self.reply, Reply::Done)
+            && !matches!(self.reply, Incoming::Done | Incoming::Judged { whole: true })
     }
 
     pub(super) fn wants_upstream_write(&self) -> bool {
@@ -200,9 +221,10 @@ impl<H: Handler> Work<H> {
     pub(super) fn wants_answer_bytes(&self) -> bool {
         let open = matches!(self.link, Link::Open { .. } | Link::ReadOnly { .. });
         open && match self.reply {
-            Reply::Head => true,
-            Reply::Body(_) => self.to_client.is_open(),
-            Reply::Done => false,
+            Incoming::Head => true,
+            Incoming::Body(_) => self.to_client.is_open(),
+            Incoming::Held(_) => true,
+            Incoming::Judged { .. } | Incoming::Done => false,
         }
     }
 }

@@ -5,6 +5,7 @@ mod answers;
 mod bodies;
 mod carrying;
 mod common;
+mod judging;
 mod lifecycle;
 mod pooling;
 mod strictness;

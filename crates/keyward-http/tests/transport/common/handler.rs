@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
 use keyward_http::{
-    BodyVerdict, Dropped, Endpoint, Field, Forward, Handler, Head, Outcome, Peer, Refused, Response,
-    ResponseHead, Step, Timeouts, UpstreamFailure, Word,
+    BodyLength, BodyVerdict, Dropped, Endpoint, Field, Forward, Handler, Head, Outcome, Peer, Refused, Reply,
+    Response, ResponseHead, Step, Timeouts, UpstreamFailure, Word,
 };
 
 /// What the handlers of one server saw.
@@ -27,7 +27,7 @@ impl Log {
     /// Waits until word is given.
     fn word(self: &Arc<Self>) -> Word {
         let log = Arc::clone(self);
-        Box::pin(std::future::poll_fn(move |context| {
+        Word::new(std::future::poll_fn(move |context| {
             if log.word.load(Ordering::SeqCst) {
                 return Poll::Ready(());
             }
@@ -69,6 +69,10 @@ impl Log {
 /// - `/respond…`: answers 401 itself
 /// - `/large`: answers with 300,000 bytes itself
 /// - `/watch…`: forwards with the body watched; a body with `EVIL` in it is aborted
+/// - `/rewrite…`: forwards `new body` in place of no body; `/hold/rewrite` in place of the one held
+/// - `/judge…`: holds up to 10,000 bytes of the answer, then passes it; `/judge/turn` turns it round and says 203, `/judge/refuse`
+///   answers 403 instead, `/judge/wait` waits for word first, `/judge/as` passes it as 203
+/// - `/early…`: the same on the answer's head: `/early/refuse`, `/early/wait`, `/early/as`, `/early/hold` (waits, then holds)
 /// - `/panic/head`, `/panic/answer`, `/panic/finished`: panics there
 /// - `/careful…`: forwards, not to be repeated
 /// - anything else: forwards
@@ -93,13 +97,20 @@ impl TestHandler {
         }
         out.extend_from_slice(b" HTTP/1.1\r\n");
         carry(head.fields, out);
+        let rewrites = head.path == "/hold/rewrite"
+            || head.path.starts_with("/rewrite") && head.body == BodyLength::None;
         Step::Forward(Forward {
             endpoint: Arc::clone(&self.endpoint),
+            body: rewrites.then(|| b"new body".to_vec()),
             timeouts: self.timeouts,
             watch_body: head.path.starts_with("/watch"),
             idempotent: !head.path.starts_with("/careful"),
         })
     }
+}
+
+fn judged(status: u16, body: &[u8]) -> Response {
+    Response { status, fields: b"X-From: judge\r\n".to_vec(), body: body.to_vec(), close: false }
 }
 
 fn carry(fields: &[Field<'_>], out: &mut Vec<u8>) {
@@ -180,10 +191,48 @@ impl Handler for TestHandler {
         if evil { BodyVerdict::Abort } else { BodyVerdict::Release }
     }
 
-    fn response_head(&self, exchange: &mut Exchange, head: &ResponseHead<'_>, out: &mut Vec<u8>) {
+    fn response_head(&self, exchange: &mut Exchange, head: &ResponseHead<'_>, out: &mut Vec<u8>) -> Reply {
         assert!(exchange.path != "/panic/answer", "asked to panic");
         out.extend_from_slice(b"X-Via: test\r\n");
         carry(head.fields, out);
+        match &*exchange.path {
+            "/early/refuse" => Reply::Replace(judged(403, b"not this")),
+            "/early/wait" | "/early/hold" => Reply::Pause(self.log.word()),
+            "/early/as" => Reply::PassAs(203),
+            path if path.starts_with("/judge") => Reply::Hold { limit: 10_000 },
+            _ => Reply::Pass,
+        }
+    }
+
+    fn response_body(
+        &self,
+        exchange: &mut Exchange,
+        head: &ResponseHead<'_>,
+        body: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Reply {
+        out.extend_from_slice(b"X-Via: judge\r\n");
+        carry(head.fields, out);
+        match &*exchange.path {
+            "/judge/turn" => Reply::Replace(judged(203, &body.iter().rev().copied().collect::<Vec<u8>>())),
+            "/judge/refuse" => Reply::Replace(judged(403, b"not this")),
+            "/judge/wait" => Reply::Pause(self.log.word()),
+            "/judge/as" => Reply::PassAs(203),
+            _ => Reply::Pass,
+        }
+    }
+
+    fn response_resume(
+        &self,
+        exchange: &mut Exchange,
+        head: &ResponseHead<'_>,
+        body: Option<&[u8]>,
+        out: &mut Vec<u8>,
+    ) -> Reply {
+        assert_eq!(body.is_some(), exchange.path.starts_with("/judge"), "what was seen before must be there");
+        out.extend_from_slice(b"X-Via: word\r\n");
+        carry(head.fields, out);
+        if exchange.path == "/early/hold" { Reply::Hold { limit: 10_000 } } else { Reply::Pass }
     }
 
     fn failed(&self, _: &mut Exchange, failure: UpstreamFailure) -> Response {
