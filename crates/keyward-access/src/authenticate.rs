@@ -1,6 +1,7 @@
 //! Who a request is proven to come from.
 
 mod collect;
+mod plugin;
 pub(crate) mod query;
 mod signed;
 mod token;
@@ -79,20 +80,33 @@ struct Call<'c, 'a> {
 
 fn judge<'a>(call: &Call<'_, 'a>) -> Result<Authentication<'a>, Denial> {
     let admits = call.target.api.api.settings.admits;
+    if call.target.plugins().is_guarded() {
+        return plugin::judge(call);
+    }
     if admits.is_anyone_alone() {
         return Ok(Authentication::Absent);
     }
     let refuse = |reason| Err(call.target.refuse(reason));
-    let verified = match Collected::from(call.target, call.head) {
+    match Collected::from(call.target, call.head) {
         Collected::Nothing if admits.contains(CredentialKind::Anyone) => return Ok(Authentication::Absent),
-        Collected::Nothing => return refuse(DenyReason::CredentialMissing),
-        Collected::Foreign => return refuse(DenyReason::CredentialNotAdmitted),
-        Collected::Several => return refuse(DenyReason::CredentialAmbiguous),
+        Collected::Nothing => refuse(DenyReason::CredentialMissing),
+        Collected::Foreign => refuse(DenyReason::CredentialNotAdmitted),
+        Collected::Several => refuse(DenyReason::CredentialAmbiguous),
+        collected => judge_collected(call, collected),
+    }
+}
+
+/// Judges the one thing that was presented.
+fn judge_collected<'a>(call: &Call<'_, 'a>, collected: Collected<'a>) -> Result<Authentication<'a>, Denial> {
+    let verified = match collected {
         Collected::Signature(presented) => {
             return signed::judge(call, &presented.map_err(|denial| call.place(*denial))?);
         }
         Collected::AppCode(code) => judge_app_code(call, &code)?,
         Collected::Opaque(slot) => judge_opaque(call, &slot)?,
+        Collected::Nothing | Collected::Foreign | Collected::Several => {
+            return Err(call.refuse_plainly(DenyReason::CredentialMissing));
+        }
     };
     Ok(Authentication::Verified(Box::new(verified)))
 }
@@ -157,6 +171,7 @@ fn verified<'a>(caller: &'a CallerEntry, credential: &'a CredentialEntry) -> Ver
     Verified {
         caller,
         credential,
+        plugin: None,
         scheme: None,
         nonce: None,
         claims: Vec::new(),

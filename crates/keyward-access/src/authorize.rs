@@ -8,8 +8,8 @@ use crate::freshness;
 use crate::operations::Template;
 use crate::snapshot::Scope;
 use crate::{
-    Authentication, Basis, CallerEntry, CredentialEntry, Denial, Dialect, GrantEntry, Permit, Snapshot,
-    Target, Verified,
+    Authentication, Basis, CallerEntry, CredentialEntry, Denial, Dialect, GrantEntry, Permit, PluginEntry,
+    Snapshot, Target, Verified,
 };
 
 /// Decides whether the one who was proven to call may call the target. `confirmed_at`: see [`Freshness`](crate::Freshness).
@@ -25,7 +25,14 @@ pub fn authorize(
     now: Timestamp,
 ) -> Result<Permit, Denial> {
     let permit = match authentication {
-        Authentication::Verified(verified) => permit_caller(snapshot, target, verified, now)?,
+        Authentication::Verified(verified) => match verified.plugin {
+            Some(plugin) => permit_admitted(snapshot, target, verified, plugin, now)?,
+            None => permit_caller(snapshot, target, verified, now)?,
+        },
+        // A plugin that admits callers stands in the place of `anyone`.
+        Authentication::Absent if target.plugins().is_guarded() => {
+            return Err(target.refuse(DenyReason::CredentialMissing));
+        }
         Authentication::Absent if target.api.api.settings.admits.contains(CredentialKind::Anyone) => {
             permit_anyone(target)
         }
@@ -40,7 +47,7 @@ pub fn authorize(
         Ok(()) => Ok(permit),
         Err(refused) => {
             let (caller, credential, grant) = (permit.caller, permit.credential, permit.grant());
-            Err(Denial { caller, credential, grant, ..refused })
+            Err(Denial { caller, credential, grant, plugin: permit.plugin(), ..refused })
         }
     }
 }
@@ -73,8 +80,28 @@ fn permit_anyone(target: &Target<'_>) -> Permit {
         api: target.api.api.id,
         stage: target.stage,
         gateway: target.gateway,
+        admitted_by: None,
         scope: None,
     }
+}
+
+/// Whoever presented what a plugin was told may call what the plugin is bound to, and nothing else.
+fn permit_admitted(
+    snapshot: &Snapshot,
+    target: &Target<'_>,
+    verified: &Verified<'_>,
+    plugin: &PluginEntry,
+    now: Timestamp,
+) -> Result<Permit, Denial> {
+    let plugin = plugin.plugin().id;
+    let good =
+        check_credential(verified.credential, now).and_then(|()| check_caller(snapshot, verified.caller));
+    good.map_err(|reason| Denial { plugin: Some(plugin), ..target.refuse(reason) })?;
+    Ok(Permit {
+        basis: Basis::Plugin(plugin),
+        admitted_by: Some(verified.credential.id),
+        ..permit_anyone(target)
+    })
 }
 
 fn permit_caller(
@@ -104,6 +131,7 @@ fn permit_caller(
             api,
             stage: target.stage,
             gateway: target.gateway,
+            admitted_by: None,
             scope: grant.scope.clone(),
         }),
         Err(Refused { reason, grant }) => {
@@ -141,6 +169,13 @@ impl Permit {
         let entry = snapshot.api(self.api).ok_or(DenyReason::ApiNotFound)?;
         if !is_published(snapshot, &entry.api, self.gateway, self.stage) {
             return Err(DenyReason::ApiNotFound);
+        }
+        if let Basis::Plugin(plugin) = self.basis {
+            let admit = snapshot.admitting(self.gateway, self.api, plugin);
+            let admit = admit.ok_or(DenyReason::CredentialNotAdmitted)?;
+            let credential = self.admitted_by.and_then(|id| admit.caller.credential(id));
+            check_credential(credential.ok_or(DenyReason::CredentialUnknown)?, now)?;
+            return check_caller(snapshot, &admit.caller);
         }
         let Some(caller) = self.caller else {
             let anyone = entry.api.settings.admits.contains(CredentialKind::Anyone);

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use keyward_model::{
-    ApiId, CallerId, CredentialId, DenyReason, GatewayId, GrantId, HeaderName, KeySetUrl, SignatureScheme,
-    Stage, Timestamp,
+    ApiId, CallerId, CredentialId, DenyReason, GatewayId, GrantId, HeaderName, KeySetUrl, PluginId,
+    SignatureScheme, Stage, Timestamp,
 };
 
 use crate::snapshot::{Part, Scope};
@@ -20,6 +20,8 @@ pub struct Permit {
     pub(crate) api: ApiId,
     pub(crate) stage: Stage,
     pub(crate) gateway: GatewayId,
+    /// What it was proven by to the plugin that it rests on.
+    pub(crate) admitted_by: Option<CredentialId>,
     /// What the grant narrows to, if it does.
     pub(crate) scope: Option<Arc<Scope>>,
 }
@@ -31,6 +33,8 @@ pub enum Basis {
     Anyone,
     /// This grant, the lowest id of those that match.
     Grant(GrantId),
+    /// This plugin, which admits those who present what it was told, where it is bound.
+    Plugin(PluginId),
 }
 
 impl Permit {
@@ -42,12 +46,20 @@ impl Permit {
     /// The grant it rests on, if it does.
     pub fn grant(&self) -> Option<GrantId> {
         match self.basis {
-            Basis::Anyone => None,
+            Basis::Anyone | Basis::Plugin(_) => None,
             Basis::Grant(grant) => Some(grant),
         }
     }
 
-    /// Who calls; `None` for anyone.
+    /// The plugin it rests on, if it does.
+    pub fn plugin(&self) -> Option<PluginId> {
+        match self.basis {
+            Basis::Plugin(plugin) => Some(plugin),
+            Basis::Anyone | Basis::Grant(_) => None,
+        }
+    }
+
+    /// Who calls; `None` for anyone, and for whoever a plugin admits.
     pub fn caller(&self) -> Option<CallerId> {
         self.caller
     }
@@ -90,6 +102,8 @@ pub struct Denial {
     pub credential: Option<CredentialId>,
     /// The grant that came nearest, where the reason is about grants.
     pub grant: Option<GrantId>,
+    /// The plugin that refused, or that it was refused by the credentials of.
+    pub plugin: Option<PluginId>,
     /// The API that was resolved, and its stage.
     pub target: Option<(ApiId, Stage)>,
     /// A fetched key set that might be out of date, because of which it is refused.
@@ -107,6 +121,7 @@ impl Denial {
             caller: None,
             credential: None,
             grant: None,
+            plugin: None,
             target: None,
             key_set: None,
         }
@@ -159,6 +174,8 @@ pub struct Verified<'s> {
     pub caller: &'s crate::CallerEntry,
     /// The credential that proved it.
     pub credential: &'s crate::CredentialEntry,
+    /// The plugin that admits it: `caller` is then the plugin's own, in no list of callers.
+    pub plugin: Option<&'s Arc<crate::PluginEntry>>,
     /// The scheme it signed by, if it did.
     pub scheme: Option<SignatureScheme>,
     /// A nonce to be remembered before the request may pass.

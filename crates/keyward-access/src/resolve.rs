@@ -8,7 +8,7 @@ use keyward_model::{Api, CredentialKind, DenyReason, GatewayId, IpNet, Operation
 use crate::operations::{Found, Template};
 use crate::path::RequestPath;
 use crate::snapshot::{ApiUsage, Matched, Route};
-use crate::{ApiEntry, Demand, Denial, Dialect, RequestHead, ServiceEntry, Snapshot, Strip};
+use crate::{ApiEntry, Demand, Denial, Dialect, PluginSet, RequestHead, ServiceEntry, Snapshot, Strip};
 
 /// What a request asks for. Borrows the Snapshot and the head.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ pub struct Target<'a> {
     pub(crate) method: &'a str,
     pub(crate) template: Option<&'a Template>,
     pub(crate) usage: Option<&'a ApiUsage>,
+    plugins: PluginSet<'a>,
     /// How new the configuration must be.
     pub(crate) demand: Demand,
     path: RequestPath<'a>,
@@ -68,7 +69,12 @@ impl<'a> Target<'a> {
 
     /// What must not go on to the service, because it is (or could be) a caller's credential.
     pub fn strip(&self) -> Strip<'a> {
-        Strip::new(self.api, self.usage)
+        Strip::new(self.api, self.usage, self.plugins)
+    }
+
+    /// The plugins that act on the call.
+    pub fn plugins(&self) -> PluginSet<'a> {
+        self.plugins
     }
 
     /// A refusal of this target, in the words of the vendor whose clients the API is for.
@@ -134,6 +140,12 @@ pub fn resolve<'a>(
         method: head.method,
         template,
         usage: snapshot.api_usage(api.id),
+        plugins: PluginSet::new(
+            snapshot.gateway_plugins(gateway),
+            entry.plugins.as_deref(),
+            operation,
+            api.account,
+        ),
         demand,
         path,
         prefix_segments: route.prefix_segments,

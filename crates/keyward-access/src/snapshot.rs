@@ -3,6 +3,7 @@
 mod compile;
 mod entry;
 mod hashes;
+mod plugins;
 mod routes;
 mod secrets;
 mod shards;
@@ -16,13 +17,15 @@ use crate::jwt::{FetchedKeys, NothingFetched};
 
 use keyward_model::{
     Account, AccountId, ApiId, AppKey, CallerId, CredentialDigest, DigestKey, Gateway, GatewayId, GroupId,
-    HostPattern, Name, Revision, SecretId, ServiceId,
+    HostPattern, Name, PluginId, Revision, SecretId, ServiceId,
 };
 
 pub(crate) use entry::{AccountEntry, JwtEntry, KeyPairEntry, ProofEntry, Scope};
 pub use entry::{ApiEntry, CallerEntry, CredentialEntry, GrantEntry, GroupEntry};
 pub use hashes::digest_credential;
 use hashes::{Digester, Hashes};
+pub(crate) use plugins::{Admit, AdmitBy};
+pub use plugins::{ApiPlugins, PluginEntry, PluginSet, PluginWork};
 use routes::{HostKey, HostRoutes};
 pub(crate) use routes::{Matched, Route};
 pub use secrets::{HeldValue, HeldValues, NothingHeld, SecretEntry, ServiceEntry};
@@ -48,6 +51,9 @@ pub struct Snapshot {
     secret_users: Shards<Arc<SecretUsers>>,
     services: Shards<Arc<ServiceEntry>>,
     apis: Shards<Arc<ApiEntry>>,
+    plugins: Shards<Arc<PluginEntry>>,
+    /// Absent for an API that nothing is bound to.
+    bound: Shards<Arc<ApiPlugins>>,
     /// Absent for an API that nobody with places of their own was granted on.
     usage: Shards<Arc<ApiUsage>>,
     hosts: Shards<Arc<HostOwner>>,
@@ -67,6 +73,8 @@ struct GatewayEntry {
     routes: Shards<Arc<HostRoutes>>,
     /// How many of the hosts are wildcards.
     wildcards: usize,
+    /// What is bound to it, in order.
+    plugins: Arc<[Arc<PluginEntry>]>,
 }
 
 /// Whose a host is.
@@ -111,6 +119,8 @@ impl Snapshot {
             secret_users: Shards::default(),
             services: Shards::default(),
             apis: Shards::default(),
+            plugins: Shards::default(),
+            bound: Shards::default(),
             usage: Shards::default(),
             hosts: Shards::default(),
             groups: Shards::default(),
@@ -228,6 +238,21 @@ impl Snapshot {
     /// Every API, in no order.
     pub fn apis(&self) -> impl Iterator<Item = &Arc<ApiEntry>> {
         self.apis.iter()
+    }
+
+    /// A plugin, in the form that calls need.
+    pub fn plugin(&self, id: PluginId) -> Option<&Arc<PluginEntry>> {
+        find(&self.plugins, self.hashes.uuid(id.uuid()), &id)
+    }
+
+    /// Every plugin, in no order.
+    pub fn plugins(&self) -> impl Iterator<Item = &Arc<PluginEntry>> {
+        self.plugins.iter()
+    }
+
+    /// What is bound to a gateway, in order.
+    pub fn gateway_plugins(&self, id: GatewayId) -> &[Arc<PluginEntry>] {
+        self.gateway_entry(id).map_or(&[], |entry| &entry.plugins)
     }
 
     /// A group, with its members and grants.

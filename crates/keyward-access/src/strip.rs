@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::authenticate::{is_app_code_name, may_hold_app_code, query};
 use crate::snapshot::{ApiUsage, Part};
-use crate::{ApiEntry, Verified};
+use crate::{ApiEntry, PluginSet, Verified};
 
 /// Tells which parts of a request are (or could be) the credential of a caller, so that they do not reach the service.
 ///
@@ -17,14 +17,15 @@ pub struct Strip<'a> {
     /// Is anything taken for a credential?
     looks: bool,
     usage: Option<&'a ApiUsage>,
+    plugins: PluginSet<'a>,
     spared: Option<(Part, &'a str)>,
 }
 
 impl<'a> Strip<'a> {
-    pub(crate) fn new(api: &ApiEntry, usage: Option<&'a ApiUsage>) -> Self {
+    pub(crate) fn new(api: &ApiEntry, usage: Option<&'a ApiUsage>, plugins: PluginSet<'a>) -> Self {
         let admits = api.api.settings.admits;
-        let looks = !admits.is_anyone_alone();
-        Self { looks, usage: usage.filter(|_| looks), spared: None }
+        let looks = !admits.is_anyone_alone() || plugins.is_guarded();
+        Self { looks, usage: usage.filter(|_| looks), plugins, spared: None }
     }
 
     /// The same, but for the credential of `verified` where it is to be forwarded.
@@ -37,15 +38,19 @@ impl<'a> Strip<'a> {
     pub fn header(&self, name: &str) -> bool {
         let ours = name.eq_ignore_ascii_case("authorization")
             || name.eq_ignore_ascii_case("proxy-authorization")
-            || self.usage.is_some_and(|usage| usage.header(name).is_some());
+            || self.usage.is_some_and(|usage| usage.header(name).is_some())
+            || self.plugins.is_place(Part::Header, name);
         let spared = matches!(self.spared, Some((Part::Header, spared)) if spared.eq_ignore_ascii_case(name));
-        let is_claim = || self.usage.is_some_and(|usage| usage.is_claim_field(name));
+        let is_claim = || {
+            self.usage.is_some_and(|usage| usage.is_claim_field(name)) || self.plugins.is_claim_field(name)
+        };
         self.looks && (ours && !spared || is_claim())
     }
 
     /// The query without its credentials; what stays is byte-identical. `None` where nothing stays.
     pub fn query<'q>(&self, query: &'q str) -> Option<Cow<'q, str>> {
-        let named = self.usage.is_some_and(|usage| !usage.places(Part::Query).is_empty());
+        let named = self.usage.is_some_and(|usage| !usage.places(Part::Query).is_empty())
+            || self.plugins.has_places(Part::Query);
         if !self.looks || (!named && !may_hold_app_code(query)) {
             return Some(Cow::Borrowed(query));
         }
@@ -60,9 +65,9 @@ impl<'a> Strip<'a> {
     /// The value of a `Cookie` field without its credentials. `None` where nothing stays.
     pub fn cookie<'v>(&self, value: &'v [u8]) -> Option<Cow<'v, [u8]>> {
         let stays = |pair: &&[u8]| !self.is_credential_cookie(pair);
-        if self.usage.is_none_or(|usage| usage.places(Part::Cookie).is_empty())
-            || value.split(|byte| *byte == b';').all(|pair| stays(&pair))
-        {
+        let named = self.usage.is_some_and(|usage| !usage.places(Part::Cookie).is_empty())
+            || self.plugins.has_places(Part::Cookie);
+        if !named || value.split(|byte| *byte == b';').all(|pair| stays(&pair)) {
             return Some(Cow::Borrowed(value));
         }
         let kept = value.split(|byte| *byte == b';').filter(stays).map(<[u8]>::trim_ascii);
@@ -73,14 +78,16 @@ impl<'a> Strip<'a> {
     fn is_credential_pair(&self, pair: &str) -> bool {
         let name = query::name_of(pair);
         let ours = is_app_code_name(&name)
-            || self.usage.is_some_and(|usage| usage.place(Part::Query, &name).is_some());
+            || self.usage.is_some_and(|usage| usage.place(Part::Query, &name).is_some())
+            || self.plugins.is_place(Part::Query, &name);
         ours && self.spared != Some((Part::Query, &name))
     }
 
     fn is_credential_cookie(&self, pair: &[u8]) -> bool {
         let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
         let Ok(name) = std::str::from_utf8(name) else { return false };
-        self.usage.is_some_and(|usage| usage.place(Part::Cookie, name).is_some())
+        (self.usage.is_some_and(|usage| usage.place(Part::Cookie, name).is_some())
+            || self.plugins.is_place(Part::Cookie, name))
             && self.spared != Some((Part::Cookie, name))
     }
 }

@@ -90,7 +90,8 @@ impl Control {
         Ok(Explained {
             revision: snapshot.revision(),
             decision: decision.map(|basis| match basis {
-                Basis::Anyone => None,
+                // Whom a plugin admits is no caller that could be asked about.
+                Basis::Anyone | Basis::Plugin(_) => None,
                 Basis::Grant(grant) => Some(grant),
             }),
             grant,

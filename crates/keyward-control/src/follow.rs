@@ -285,6 +285,8 @@ fn object_of(update: &SnapshotUpdate) -> ObjectId {
         U::RemoveService(id) => ObjectId::Service(*id),
         U::UpsertApi(api) => ObjectId::Api(api.id),
         U::RemoveApi(id) => ObjectId::Api(*id),
+        U::UpsertPlugin(plugin) | U::ClosePlugin(plugin) => ObjectId::Plugin(plugin.id),
+        U::RemovePlugin(id) => ObjectId::Plugin(*id),
         U::UpsertCaller { caller, .. } => ObjectId::Caller(caller.id),
         U::RemoveCaller(id) => ObjectId::Caller(*id),
         U::UpsertGroup(group) => ObjectId::Group(group.id),
@@ -303,6 +305,9 @@ fn removal_of(update: &SnapshotUpdate) -> Option<SnapshotUpdate> {
         U::UpsertSecret(secret) => U::RemoveSecret(secret.id),
         U::UpsertService(service) => U::RemoveService(service.id),
         U::UpsertApi(api) => U::RemoveApi(api.id),
+        // Without it, what it should keep out would come in.
+        U::UpsertPlugin(plugin) => U::ClosePlugin(plugin.clone()),
+        U::ClosePlugin(plugin) => U::RemovePlugin(plugin.id),
         U::UpsertCaller { caller, .. } => U::RemoveCaller(caller.id),
         U::UpsertGroup(group) => U::RemoveGroup(group.id),
         U::UpsertGrant(grant) => U::RemoveGrant { id: grant.id, grantee: grant.grantee },

@@ -235,12 +235,12 @@ impl<'a> Slot<'a> {
 
     /// What stands here for a consumer that keeps its tokens there.
     pub(super) fn token_at(&self, declared: &keyward_model::TokenPlace) -> Option<&[u8]> {
-        let (part, name, prefix) = place_parts(declared);
-        let same_name = match part {
-            Part::Header => name.eq_ignore_ascii_case(&self.name),
-            Part::Query | Part::Cookie => name == self.name,
-        };
-        without_prefix(prefix, &self.value).filter(|_| part == self.part && same_name)
+        token_at(declared, self.part, &self.name, &self.value)
+    }
+
+    /// Is it this value at this place?
+    pub(super) fn is_at(&self, part: Part, name: &str, value: &[u8]) -> bool {
+        self.part == part && *self.name == *name && *self.value == *value
     }
 
     /// The part and name of this place, as they are declared.
@@ -259,6 +259,21 @@ impl<'a> Slot<'a> {
             part => usage?.place(part, &self.name),
         }
     }
+}
+
+/// The token in a value that stands here, for one who keeps tokens there.
+pub(super) fn token_at<'v>(
+    declared: &keyward_model::TokenPlace,
+    part: Part,
+    name: &str,
+    value: &'v [u8],
+) -> Option<&'v [u8]> {
+    let (own_part, own_name, prefix) = place_parts(declared);
+    let same_name = match part {
+        Part::Header => own_name.eq_ignore_ascii_case(name),
+        Part::Query | Part::Cookie => own_name == name,
+    };
+    without_prefix(prefix, value).filter(|_| own_part == part && same_name)
 }
 
 /// The vendor's spellings of the AppCode parameter.

@@ -12,7 +12,6 @@ pub(super) fn judge<'a>(
     call: &Call<'_, 'a>,
     presented: &Presented<'a>,
 ) -> Result<Authentication<'a>, Denial> {
-    check_sent(call, presented)?;
     let found = call.snapshot.key_pair(presented.app_key());
     let judged = judge_by(call, presented, found);
     match (judged, found) {
@@ -42,11 +41,13 @@ fn key_pairs_of<'a>(
     })
 }
 
-fn judge_by<'a>(
+/// Judges a signature by this key pair, or by one that nobody has.
+pub(super) fn judge_by<'a>(
     call: &Call<'_, 'a>,
     presented: &Presented<'a>,
     found: Option<Found<'a>>,
 ) -> Result<Authentication<'a>, Denial> {
+    check_sent(call, presented)?;
     let policy = &call.target.api.api.settings.signature;
     if let Some((caller, credential, _)) = found.filter(|(_, credential, _)| credential.has_no_value()) {
         let refused = call.refuse_plainly(DenyReason::SecretUnresolvable);

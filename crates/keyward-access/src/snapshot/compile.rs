@@ -10,6 +10,7 @@ mod credentials;
 mod grants;
 mod groups;
 mod hosts;
+mod plugins;
 mod secrets;
 mod staged;
 mod usage;
@@ -72,8 +73,10 @@ fn compile(
     work.compile_gateways(&staged);
     let concerned = work.compile_secrets(&staged);
     let services = work.compile_services(&staged, &concerned);
+    work.compile_plugins(&mut staged);
     work.compile_apis(&staged);
     work.check_removals(&staged);
+    work.check_bound(&staged);
     let callers = work.read_callers(&mut staged, &concerned);
     let groups = work.stage_groups(&staged, &callers);
     let (grants_of_callers, grants_of_groups) = work.check_grants(&mut staged, &callers, &groups);

@@ -9,6 +9,7 @@ use keyward_model::{
     SignatureScheme, StageSet, Timestamp, Validity,
 };
 
+use super::plugins::ApiPlugins;
 use super::secrets::{Trouble, ValueUse};
 use super::shards::Keyed;
 use crate::jwt::VerifyingKeys;
@@ -30,12 +31,14 @@ pub(crate) struct AccountEntry {
 pub struct ApiEntry {
     pub(crate) api: Api,
     pub(crate) operations: OperationTree,
+    /// What is bound to it; absent: nothing.
+    pub(crate) plugins: Option<Arc<ApiPlugins>>,
 }
 
 impl ApiEntry {
-    pub(crate) fn new(api: Api) -> Self {
+    pub(crate) fn new(api: Api, plugins: Option<Arc<ApiPlugins>>) -> Self {
         let operations = OperationTree::new(&api.settings.operations);
-        Self { api, operations }
+        Self { api, operations, plugins }
     }
 
     /// The API itself.
@@ -378,5 +381,7 @@ keyed_by_id! {
     AccountEntry, AccountId, |entry| entry.account.id;
     ApiEntry, ApiId, |entry| entry.api.id;
     GroupEntry, GroupId, |entry| entry.id;
+    super::plugins::PluginEntry, keyward_model::PluginId, |entry| entry.plugin.id;
+    ApiPlugins, ApiId, |plugins| plugins.api;
     super::ServiceEntry, keyward_model::ServiceId, |service| service.id;
 }

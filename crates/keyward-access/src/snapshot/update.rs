@@ -4,7 +4,7 @@ use std::fmt;
 
 use keyward_model::{
     Account, AccountId, Api, ApiId, Caller, CallerId, Credential, CredentialId, Gateway, GatewayId, Grant,
-    GrantId, Grantee, Group, GroupId, Secret, SecretId, Service, ServiceId,
+    GrantId, Grantee, Group, GroupId, Plugin, PluginId, Secret, SecretId, Service, ServiceId,
 };
 
 /// One changed row. `Upsert…` carries the whole object as it is from now on.
@@ -31,6 +31,12 @@ pub enum SnapshotUpdate {
     /// An API is gone. Send the removal of its grants along: those left behind permit nothing (ids are never
     /// reused), but stay in memory until the next load.
     RemoveApi(ApiId),
+    /// A plugin is as given. What it is bound to must be there.
+    UpsertPlugin(Box<Plugin>),
+    /// A plugin is as given, but cannot do what it is for: what it is bound to is closed.
+    ClosePlugin(Box<Plugin>),
+    /// A plugin is gone.
+    RemovePlugin(PluginId),
     /// A caller is as given and has these credentials, all of them; its grants and groups stay.
     UpsertCaller {
         /// The caller.
@@ -76,6 +82,8 @@ pub enum ObjectId {
     Group(GroupId),
     /// A grant.
     Grant(GrantId),
+    /// A plugin.
+    Plugin(PluginId),
 }
 
 impl fmt::Display for ObjectId {
@@ -90,6 +98,7 @@ impl fmt::Display for ObjectId {
             Self::Credential(_, id) => write!(f, "{id}"),
             Self::Group(id) => write!(f, "{id}"),
             Self::Grant(id) => write!(f, "{id}"),
+            Self::Plugin(id) => write!(f, "{id}"),
         }
     }
 }

@@ -24,7 +24,7 @@ pub(crate) fn token(key: &str, claims: &str) -> String {
     format!("{text}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
 }
 
-fn secret(key: &str) -> Vec<u8> {
+pub(crate) fn secret(key: &str) -> Vec<u8> {
     format!("{key:-<40}").into_bytes()
 }
 

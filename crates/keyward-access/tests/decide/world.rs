@@ -36,6 +36,7 @@ pub(crate) struct World {
     pub(crate) callers: BTreeMap<CallerId, (Caller, Vec<Credential>)>,
     pub(crate) groups: BTreeMap<GroupId, Group>,
     pub(crate) grants: BTreeMap<GrantId, Grant>,
+    pub(crate) plugins: BTreeMap<PluginId, Plugin>,
     pub(crate) account: AccountId,
     pub(crate) gateway: GatewayId,
     pub(crate) service: ServiceId,
@@ -54,6 +55,7 @@ impl World {
             callers: BTreeMap::new(),
             groups: BTreeMap::new(),
             grants: BTreeMap::new(),
+            plugins: BTreeMap::new(),
             account: AccountId::from_uuid(nil),
             gateway: GatewayId::from_uuid(nil),
             service: ServiceId::from_uuid(nil),
@@ -274,11 +276,23 @@ impl World {
         id
     }
 
+    /// A plugin of account `default`.
+    pub(crate) fn plugin(&mut self, kind: &str, on: PluginOn<GatewayId, ApiId>, config: &str) -> PluginId {
+        let id = PluginId::from_uuid(self.uuid());
+        let kind: PluginKind = kind.parse().unwrap();
+        let config = PluginConfig::parse(&kind, config).unwrap();
+        let settings = PluginSettings { kind, order: 0, enabled: true, description: String::new(), config };
+        self.plugins.insert(id, Plugin { id, account: self.account, on, services: Vec::new(), settings });
+        id
+    }
+
     pub(crate) fn updates(&self) -> Vec<SnapshotUpdate> {
         let accounts = self.accounts.values().cloned().map(SnapshotUpdate::UpsertAccount);
         let gateways = self.gateways.values().cloned().map(SnapshotUpdate::UpsertGateway);
         let services = self.services.values().cloned().map(SnapshotUpdate::UpsertService);
         let apis = self.apis.values().cloned().map(|api| SnapshotUpdate::UpsertApi(Box::new(api)));
+        let plugins = self.plugins.values().cloned();
+        let plugins = plugins.map(|plugin| SnapshotUpdate::UpsertPlugin(Box::new(plugin)));
         let callers = self.callers.values().cloned();
         let callers =
             callers.map(|(caller, credentials)| SnapshotUpdate::UpsertCaller { caller, credentials });
@@ -291,6 +305,7 @@ impl World {
             .chain(callers)
             .chain(groups)
             .chain(grants)
+            .chain(plugins)
             .collect()
     }
 

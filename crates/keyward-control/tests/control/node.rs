@@ -114,7 +114,7 @@ impl Node {
         let snapshot = self.control.snapshots().load_full();
         match keyward_access::explain(&snapshot, &question).decision {
             Ok(Basis::Grant(_)) => Ok(()),
-            Ok(Basis::Anyone) => panic!("nothing here admits anyone"),
+            Ok(Basis::Anyone | Basis::Plugin(_)) => panic!("nothing here admits anyone"),
             Err(reason) => Err(reason),
         }
     }

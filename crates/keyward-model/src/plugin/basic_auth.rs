@@ -74,7 +74,7 @@ impl BasicAuth {
         let read = Self { users: given.list("users").map(user).collect(), realm: given.text("realm").into() };
         check_distinct("users", read.users.iter().map(|user| &*user.name))?;
         for (at, user) in read.users.iter().enumerate() {
-            let length = user.password.literal().map(|literal| literal.expose_secret().len());
+            let length = user.password.plain().map(|literal| literal.expose_secret().len());
             if length.is_some_and(|length| length < PASSWORD_LENGTH_MIN) {
                 let text = "is too short: a password has at least 8 characters";
                 return Err(ConfigError::rule(&format!("users[{at}].password"), text));

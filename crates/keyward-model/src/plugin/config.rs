@@ -70,7 +70,7 @@ fn each_reference(path: &str, value: &serde_json::Value, found: &mut Vec<(String
     match value {
         Value::String(text) => {
             let secret = PluginSecret::new(text);
-            if secret.is_reference() {
+            if !secret.is_plain() {
                 found.push((path.to_owned(), secret));
             }
         }

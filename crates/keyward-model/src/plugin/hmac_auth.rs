@@ -75,7 +75,7 @@ impl HmacAuth {
         check_distinct("key_pairs", folded.iter().map(String::as_str))?;
         for (at, pair) in read.key_pairs.iter().enumerate() {
             let visible = |text: &str| text.bytes().all(|b| b.is_ascii_graphic());
-            if pair.app_secret.literal().is_some_and(|literal| !visible(literal.expose_secret())) {
+            if pair.app_secret.plain().is_some_and(|literal| !visible(literal.expose_secret())) {
                 let text = "an AppSecret has visible ASCII characters only";
                 return Err(ConfigError::rule(&format!("key_pairs[{at}].app_secret"), text));
             }

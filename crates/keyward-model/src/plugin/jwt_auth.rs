@@ -110,7 +110,7 @@ impl JwtAuth {
 
     pub(super) fn read(given: Given<'_>) -> Result<Self, ConfigError> {
         let jwks = given.secret("jwks");
-        if let Some(literal) = jwks.literal() {
+        if let Some(literal) = jwks.plain() {
             JwkSet::parse(literal.expose_secret())
                 .map_err(|error| ConfigError::rule("jwks", error.to_string()))?;
         }

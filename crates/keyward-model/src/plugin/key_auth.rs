@@ -73,7 +73,7 @@ impl KeyAuth {
             return Err(ConfigError::rule("in_query", "one of `in_header` and `in_query` must be true"));
         }
         for (at, credential) in read.credentials.iter().enumerate() {
-            let length = credential.literal().map(|literal| literal.expose_secret().len());
+            let length = credential.plain().map(|literal| literal.expose_secret().len());
             if length.is_some_and(|length| length < KEY_LENGTH_MIN) {
                 let text = "is too short: a key has at least 16 characters";
                 return Err(ConfigError::rule(&element("", "credentials", at), text));

@@ -14,14 +14,14 @@ impl PluginSecret {
         Self(Plaintext::new(text))
     }
 
-    /// Does it refer to a secret, so that what was written is not the value?
-    pub fn is_reference(&self) -> bool {
-        self.0.expose_secret().contains("$ref{")
+    /// Does it refer to no secret, so that what was written is the value?
+    pub fn is_plain(&self) -> bool {
+        !self.0.expose_secret().contains("$ref{")
     }
 
     /// The value, unless it has to be looked up.
-    pub fn literal(&self) -> Option<&Plaintext> {
-        (!self.is_reference()).then_some(&self.0)
+    pub fn plain(&self) -> Option<&Plaintext> {
+        self.is_plain().then_some(&self.0)
     }
 }
 

@@ -255,7 +255,7 @@ fn secrets_are_known_by_their_path() {
     let kind = PluginKind::BuiltIn(BuiltIn::BasicAuth);
     let secrets = PluginConfig::parse(&kind, config).unwrap().secrets(&kind);
     let paths: Vec<(&str, bool)> =
-        secrets.iter().map(|(path, secret)| (&**path, secret.is_reference())).collect();
+        secrets.iter().map(|(path, secret)| (&**path, !secret.is_plain())).collect();
     assert_eq!(paths, [("users[0].password", false), ("users[1].password", true)]);
     let custom = PluginKind::Custom("mine".parse().unwrap());
     let config = r#"{"a":["x",{"b":"Bearer $ref{c}"}],"d":1}"#;

@@ -406,7 +406,7 @@ fn check_headers(path: &str, change: &PartChange) -> Result<(), ConfigError> {
             named(list, at, &value.name)?;
             let sound = value
                 .value
-                .literal()
+                .plain()
                 .is_none_or(|text| (super::given::FIELD_VALUE.holds)(text.expose_secret()));
             let refuse = || {
                 ConfigError::rule(

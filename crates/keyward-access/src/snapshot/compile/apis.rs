@@ -40,9 +40,10 @@ impl<'b> Work<'b> {
         for (&id, gateway) in &staged.gateways {
             let before = gateways.remove(&id);
             let Some(gateway) = gateway.clone() else { continue };
-            let (routes, wildcards) =
-                before.map_or_else(Default::default, |before| (before.routes.clone(), before.wildcards));
-            gateways.insert(id, Arc::new(GatewayEntry { gateway, routes, wildcards }));
+            let (routes, wildcards, plugins) = before.map_or_else(Default::default, |before| {
+                (before.routes.clone(), before.wildcards, Arc::clone(&before.plugins))
+            });
+            gateways.insert(id, Arc::new(GatewayEntry { gateway, routes, wildcards, plugins }));
         }
         self.next.gateways = gateways.into_values().collect();
     }
@@ -108,6 +109,7 @@ impl<'b> Work<'b> {
         }
         for (&id, _) in staged.services.iter().filter(|(_, service)| service.is_none()) {
             self.check_unneeded(ObjectId::Service(id), |api| uses(api, id));
+            self.check_uncalled(id);
         }
     }
 
@@ -123,7 +125,7 @@ impl<'b> Work<'b> {
         for (&id, api) in &staged.apis {
             match api.as_ref().map(|api| self.check_api(api)).transpose() {
                 Ok(_) => {
-                    wanted.insert(id, api.clone().map(|api| Arc::new(ApiEntry::new(api))));
+                    wanted.insert(id, api.clone().map(|api| Arc::new(self.entry_of(api))));
                 }
                 Err(problem) => self.refuse(problem),
             }
@@ -219,7 +221,8 @@ impl<'b> Work<'b> {
             let Some(changes) = of_gateway.remove(&entry.gateway.id) else { continue };
             let routes: Shards<Arc<HostRoutes>> = entry.routes.with(changes);
             let wildcards = routes.iter().filter(|routes| routes.host.is_any_wildcard()).count();
-            *entry = Arc::new(GatewayEntry { gateway: entry.gateway.clone(), routes, wildcards });
+            let plugins = Arc::clone(&entry.plugins);
+            *entry = Arc::new(GatewayEntry { gateway: entry.gateway.clone(), routes, wildcards, plugins });
         }
         self.next.gateways = gateways.into();
     }

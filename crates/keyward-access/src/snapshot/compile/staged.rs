@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use keyward_model::{
     Account, AccountId, Api, ApiId, Caller, CallerId, Credential, Gateway, GatewayId, Grant, GrantId,
-    Grantee, Group, GroupId, Secret, SecretId, Service, ServiceId, StageSet, Timestamp,
+    Grantee, Group, GroupId, Plugin, PluginId, Secret, SecretId, Service, ServiceId, StageSet, Timestamp,
 };
 
 use super::IdMap;
@@ -21,6 +21,8 @@ pub(super) struct Staged {
     pub(super) secrets: BTreeMap<SecretId, Option<Secret>>,
     pub(super) services: BTreeMap<ServiceId, Option<Service>>,
     pub(super) apis: BTreeMap<ApiId, Option<Api>>,
+    /// With whether it can do what it is for.
+    pub(super) plugins: BTreeMap<PluginId, Option<(Plugin, bool)>>,
     pub(super) callers: IdMap<CallerId, Option<(Caller, Vec<Credential>)>>,
     pub(super) groups: BTreeMap<GroupId, Option<Group>>,
     pub(super) grants: IdMap<Grantee, Vec<GrantChange>>,
@@ -66,6 +68,15 @@ impl Staged {
             }
             SnapshotUpdate::RemoveApi(id) => {
                 self.apis.insert(id, None);
+            }
+            SnapshotUpdate::UpsertPlugin(plugin) => {
+                self.plugins.insert(plugin.id, Some((*plugin, true)));
+            }
+            SnapshotUpdate::ClosePlugin(plugin) => {
+                self.plugins.insert(plugin.id, Some((*plugin, false)));
+            }
+            SnapshotUpdate::RemovePlugin(id) => {
+                self.plugins.insert(id, None);
             }
             SnapshotUpdate::UpsertCaller { caller, credentials } => {
                 self.callers.insert(caller.id, Some((caller, credentials)));
