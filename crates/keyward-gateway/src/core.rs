@@ -11,6 +11,7 @@ use crate::diagnosis::DiagnosisBudget;
 use crate::exchange::Exchange;
 use crate::forwarded::ForwardedFields;
 use crate::metrics::CoreCounters;
+use crate::plugin::Chains;
 use crate::published::PublishedApis;
 use crate::record::{Asked, Decided, Line, TimeText};
 use crate::service::Services;
@@ -27,6 +28,7 @@ pub(crate) struct Core {
     pub(crate) lane: Option<Arc<Lane>>,
     pub(crate) apis: PublishedApis,
     pub(crate) services: Services,
+    pub(crate) chains: Chains,
     pub(crate) tokens: TokenMemory,
     pub(crate) time: TimeText,
     pub(crate) forwarded: ForwardedFields,
@@ -65,7 +67,7 @@ impl Core {
 
     /// Ends an exchange: its record is handed over, its buffer kept.
     pub(crate) fn end(&mut self, exchange: Exchange, outcome: &Outcome) {
-        let Exchange { mut line, is_decided, reason, api, caller, began, .. } = exchange;
+        let Exchange { mut line, is_decided, reason, api, caller, began, plugin, .. } = exchange;
         let reason = reason.get();
         let called = api.as_ref().map(|api| api.entry.api().id);
         self.usage.over(CallsKey { day: Day::of(began), caller, api: called, reason }, began);
@@ -75,7 +77,7 @@ impl Core {
                 let api = api.as_ref().map(|api| (&*api.id, &api.entry.api().name));
                 line.decided(&Decided::default(), api, 0);
             }
-            line.ended(outcome, reason.map(DenyReason::code));
+            line.ended(outcome, reason.map(DenyReason::code), plugin);
             lane.push(line.as_bytes());
         }
         self.keep(line);
@@ -106,7 +108,7 @@ impl Core {
             complete: true,
             forwarded: false,
         };
-        line.ended(&outcome, Some(reason.code()));
+        line.ended(&outcome, Some(reason.code()), None);
         lane.push(line.as_bytes());
         self.keep(line);
     }
@@ -118,6 +120,7 @@ impl Core {
             self.changes = 0;
             self.apis.keep(|id| snapshot.api(id).is_some());
             self.services.keep(|id| snapshot.service(id).is_some());
+            self.chains.keep(|id| snapshot.api(id).is_some());
             self.counters.keep_apis(|id| snapshot.api(id).is_some());
         }
     }

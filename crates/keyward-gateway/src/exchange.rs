@@ -4,12 +4,13 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use keyward_access::DigestCheck;
-use keyward_http::BodyVerdict;
-use keyward_model::{CallerId, DenyReason, Timestamp};
+use keyward_http::{BodyVerdict, Response};
+use keyward_model::{CallerId, DenyReason, PluginId, Timestamp};
 use md5::{Digest as _, Md5};
 
 use crate::RequestId;
 use crate::outbound::Standing;
+use crate::plugin::Run;
 use crate::published::PublishedApi;
 use crate::record::Line;
 use crate::replay::Asked;
@@ -35,6 +36,16 @@ pub struct Exchange {
     pub(crate) digest: Option<Box<RunningDigest>>,
     /// What the shared replay memory was asked.
     pub(crate) asked: Option<Box<Asked>>,
+    /// Its way through the plugins that are bound to what it calls.
+    pub(crate) plugins: Option<Box<Run>>,
+    /// The plugin that ended it, or that its permit rests on.
+    pub(crate) plugin: Option<PluginId>,
+    /// What plugins that admit callers ask for, where it presented nothing that holds.
+    pub(crate) challenges: Vec<Box<str>>,
+    /// Its nonce was remembered, by itself.
+    pub(crate) has_nonce: bool,
+    /// It asked for a head only, so that no body follows.
+    pub(crate) is_head: bool,
     /// It has waited for a key set.
     pub(crate) has_nudged: bool,
     /// Its body is held only up to the size above which the API would have to let it stream.
@@ -62,8 +73,20 @@ impl Exchange {
             ended_ms: Cell::new(None),
             digest: None,
             asked: None,
+            plugins: None,
+            plugin: None,
+            challenges: Vec::new(),
+            has_nonce: false,
+            is_head: false,
             has_nudged: false,
             is_held_for_digest: false,
+        }
+    }
+
+    /// Adds what plugins say in every answer.
+    pub(crate) fn add_fields(&self, response: &mut Response) {
+        if let Some(run) = &self.plugins {
+            response.fields.extend_from_slice(&run.added);
         }
     }
 }

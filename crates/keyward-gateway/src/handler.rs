@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use keyward_access::jwt::KeySetNudge;
-use keyward_access::{AlwaysFresh, Body, Freshness, Snapshot};
+use keyward_access::{AlwaysFresh, Body, Dialect, Freshness, Snapshot};
 use keyward_http::{
     BodyVerdict, Counters, Handler, Head, Limits, Outcome, Peer, Refused, Reply, Response, ResponseHead,
     Step, UpstreamFailure,
@@ -19,6 +19,7 @@ use crate::diagnosis::DiagnosisBudget;
 use crate::exchange::Exchange;
 use crate::forwarded::Origin;
 use crate::latest::{Latest, Retired};
+use crate::plugin::LimitTable;
 use crate::request::{DIGEST_HOLD_HINT, Decision};
 use crate::{AccessLog, Clock, Metrics, ReplayMemory, ReplayTally, RequestIds, SharedReplay, Usage, refusal};
 
@@ -49,6 +50,8 @@ pub struct Gateway {
     pub freshness: Arc<dyn Freshness>,
     /// How long a stream goes on after its grant has ended.
     pub stream_grace: Duration,
+    /// What limits have counted.
+    limits: Arc<LimitTable>,
     retired: Retired,
     /// From which each core's request ids are derived.
     seed: [u8; 16],
@@ -66,6 +69,7 @@ impl Gateway {
         clock: Arc<dyn Clock>,
         replay: Arc<ReplayMemory>,
     ) -> std::io::Result<Self> {
+        let seed = crate::random_seed()?;
         Ok(Self {
             id,
             published,
@@ -79,8 +83,9 @@ impl Gateway {
             key_sets: None,
             freshness: Arc::new(AlwaysFresh),
             stream_grace: Duration::from_secs(30),
+            limits: Arc::new(LimitTable::new(seed)),
             retired: Retired::start()?,
-            seed: crate::random_seed()?,
+            seed,
             cores: Arc::default(),
         })
     }
@@ -96,6 +101,7 @@ impl Gateway {
             lane: self.log.as_ref().map(AccessLog::lane),
             apis: Default::default(),
             services: Default::default(),
+            chains: Default::default(),
             tokens: Default::default(),
             time: Default::default(),
             forwarded: Default::default(),
@@ -113,6 +119,7 @@ impl Gateway {
             key_sets: self.key_sets.clone(),
             freshness: Arc::clone(&self.freshness),
             stream_grace: self.stream_grace,
+            limits: Arc::clone(&self.limits),
             latest: RefCell::new(latest),
             core: RefCell::new(core),
         }
@@ -150,6 +157,7 @@ pub struct GatewayHandler {
     key_sets: Option<Arc<dyn KeySetNudge>>,
     freshness: Arc<dyn Freshness>,
     stream_grace: Duration,
+    limits: Arc<LimitTable>,
     latest: RefCell<Latest>,
     core: RefCell<Core>,
 }
@@ -202,14 +210,39 @@ impl Handler for GatewayHandler {
     }
 
     fn response_head(&self, exchange: &mut Exchange, head: &ResponseHead<'_>, out: &mut Vec<u8>) -> Reply {
-        crate::response::push_fields(head, &exchange.request_id, out);
-        Reply::Pass
+        if exchange.plugins.is_none() {
+            crate::response::push_fields(head, &[], out);
+            refusal::push_request_id(out, &exchange.request_id);
+            return Reply::Pass;
+        }
+        self.judge_answer(exchange, head, None, out)
+    }
+
+    fn response_body(
+        &self,
+        exchange: &mut Exchange,
+        head: &ResponseHead<'_>,
+        body: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Reply {
+        self.judge_answer(exchange, head, Some(body), out)
+    }
+
+    fn response_resume(
+        &self,
+        exchange: &mut Exchange,
+        head: &ResponseHead<'_>,
+        body: Option<&[u8]>,
+        out: &mut Vec<u8>,
+    ) -> Reply {
+        self.judge_answer(exchange, head, body, out)
     }
 
     fn failed(&self, exchange: &mut Exchange, failure: UpstreamFailure) -> Response {
         self.core.borrow().counters.failed(failure);
-        let (response, reason) = refusal::of_failure(failure, &exchange.request_id);
+        let (mut response, reason) = refusal::of_failure(failure, &exchange.request_id);
         exchange.reason.set(Some(reason));
+        exchange.add_fields(&mut response);
         response
     }
 
@@ -246,6 +279,32 @@ impl Handler for GatewayHandler {
 }
 
 impl GatewayHandler {
+    /// Shows an answer to the plugins that its request came through.
+    fn judge_answer(
+        &self,
+        exchange: &mut Exchange,
+        head: &ResponseHead<'_>,
+        body: Option<&[u8]>,
+        out: &mut Vec<u8>,
+    ) -> Reply {
+        let has_body = !exchange.is_head && !matches!(head.status, 204 | 304);
+        let Some(run) = exchange.plugins.as_deref_mut() else {
+            crate::response::push_fields(head, &[], out);
+            refusal::push_request_id(out, &exchange.request_id);
+            return Reply::Pass;
+        };
+        match run.answer(head, has_body, body, &exchange.request_id, out) {
+            Ok(reply) => reply,
+            Err((plugin, refused)) => {
+                exchange.plugin = Some(plugin);
+                exchange.reason.set(Some(refused.reason));
+                let mut response = refusal::of_plugin(&refused, Dialect::Plain, &exchange.request_id);
+                exchange.add_fields(&mut response);
+                Reply::Replace(response)
+            }
+        }
+    }
+
     /// A decision by the current Snapshot. Nothing is awaited while it is borrowed.
     fn with_decision<R>(
         &self,
@@ -271,6 +330,7 @@ impl GatewayHandler {
             shared_tally: &self.shared_tally,
             key_sets: self.key_sets.as_deref(),
             freshness: &*self.freshness,
+            limits: &self.limits,
             origin,
             head,
             now,

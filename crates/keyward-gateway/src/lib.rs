@@ -14,6 +14,7 @@ mod handler;
 mod latest;
 mod metrics;
 mod outbound;
+mod plugin;
 mod published;
 mod query;
 mod record;

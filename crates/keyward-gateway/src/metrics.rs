@@ -50,13 +50,20 @@ pub(crate) struct CoreCounters {
 }
 
 /// What one core counts about one API (or about requests that reached none).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct ApiCounters {
     labels: String,
     /// By class of status: none, 1xx to 5xx.
     classes: [Counter; 6],
     /// By place in [`DenyReason::ALL`].
     reasons: [Counter; DenyReason::ALL.len()],
+}
+
+impl Default for ApiCounters {
+    fn default() -> Self {
+        let reasons = std::array::from_fn(|_| Counter::default());
+        Self { labels: String::new(), classes: Default::default(), reasons }
+    }
 }
 
 #[derive(Debug, Default)]

@@ -11,10 +11,11 @@ use std::borrow::Cow;
 use keyward_access::{Permit, Snapshot, Strip, Target, Verified};
 use keyward_http::{Dropped, Endpoint, Head};
 use keyward_model::owned::{folded, is_aliased, is_owned, reads_as};
-use keyward_model::{AccountId, CallerKind, DenyReason, SystemParameterName, Timestamp};
+use keyward_model::{AccountId, CallerKind, DenyReason, PluginId, SystemParameterName, Timestamp};
 
 use crate::RequestId;
 use crate::forwarded::{ForwardedFields, Origin};
+use crate::plugin::Draft;
 use crate::published::PublishedApi;
 use crate::query::Query;
 use crate::service::OwnCredential;
@@ -44,6 +45,8 @@ pub(crate) struct Outbound<'a> {
     pub(crate) strip: Strip<'a>,
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) api: &'a PublishedApi,
+    /// The request as plugins have changed it.
+    pub(crate) draft: Option<&'a Draft>,
     pub(crate) own: Option<&'a OwnCredential>,
     pub(crate) request_id: &'a RequestId,
     pub(crate) now: Timestamp,
@@ -100,7 +103,24 @@ impl Outbound<'_> {
         }
     }
 
+    /// What plugins may see and change: everything that would go on.
+    pub(crate) fn draft(&self, query: Option<&str>) -> Draft {
+        let mut fields = Vec::with_capacity(self.head.fields.len());
+        self.each_kept_field(|name, value| fields.push((name.into(), value.to_vec())));
+        Draft { fields, query: query.map(str::to_owned), body: None }
+    }
+
     fn push_kept_fields(&self, out: &mut Vec<u8>) {
+        let Some(draft) = self.draft else {
+            return self.each_kept_field(|name, value| push_field(out, name, value));
+        };
+        // Whatever a plugin did, what is Keyward's to say it does not say.
+        for (name, value) in draft.fields.iter().filter(|(name, _)| !self.is_ours(name)) {
+            push_field(out, name, value);
+        }
+    }
+
+    fn each_kept_field(&self, mut keep: impl FnMut(&str, &[u8])) {
         let dropped = Dropped::of(self.head.fields);
         for field in self.head.fields {
             if dropped.drops(field.name) {
@@ -111,10 +131,10 @@ impl Outbound<'_> {
             }
             if field.name.eq_ignore_ascii_case("cookie") {
                 if let Some(value) = self.strip.cookie(field.value) {
-                    push_field(out, field.name, &value);
+                    keep(field.name, &value);
                 }
             } else {
-                push_field(out, field.name, field.value);
+                keep(field.name, field.value);
             }
         }
     }
@@ -144,7 +164,11 @@ impl Outbound<'_> {
         let Some(verified) = self.verified else { return };
         let id = verified.caller.id();
         out.extend_from_slice(b"X-Keyward-Caller-Id: ");
-        push_id(out, id.kind().prefix(), id.uuid());
+        match verified.plugin {
+            // Whoever a plugin admits is known by the plugin.
+            Some(plugin) => push_id(out, PluginId::PREFIX, plugin.plugin().id.uuid()),
+            None => push_id(out, id.kind().prefix(), id.uuid()),
+        }
         out.extend_from_slice(b"\r\nX-Keyward-Caller-Name: ");
         push_header_value(out, verified.caller.name().as_str());
         out.extend_from_slice(b"\r\nX-Keyward-Account: ");

@@ -44,6 +44,11 @@ impl Parameter<'_> {
     }
 }
 
+/// The same as text; what is not UTF-8 in it is replaced.
+pub(crate) fn decoded_text(text: &str) -> String {
+    String::from_utf8_lossy(&decoded(text)).into_owned()
+}
+
 /// Percent-decoded, `+` as a blank. Escapes that are none stay as they are.
 fn decoded(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());

@@ -5,7 +5,7 @@
 //! so only the names are written.
 
 use keyward_http::Outcome;
-use keyward_model::{CallerId, CredentialId, GrantId, Name, Stage, Timestamp};
+use keyward_model::{CallerId, CredentialId, GrantId, Name, PluginId, Stage, Timestamp};
 
 use crate::RequestId;
 use crate::query::Query;
@@ -107,13 +107,20 @@ impl Line {
         push_text(out, decided.upstream);
     }
 
-    /// Writes how it ended, and ends the line.
-    pub(crate) fn ended(&mut self, outcome: &Outcome, reason: Option<&'static str>) {
+    /// Writes how it ended, and ends the line. `plugin` is the one that ended it, or that the permit rests on.
+    pub(crate) fn ended(
+        &mut self,
+        outcome: &Outcome,
+        reason: Option<&'static str>,
+        plugin: Option<PluginId>,
+    ) {
         let out = &mut self.0;
         out.extend_from_slice(b",\"status\":");
         push_number(out, outcome.status.into());
         out.extend_from_slice(b",\"reason\":");
         push_text(out, reason);
+        out.extend_from_slice(b",\"plugin\":");
+        push_typed(out, PluginId::PREFIX, plugin.map(PluginId::uuid));
         out.extend_from_slice(b",\"request_bytes\":");
         push_number(out, outcome.request_bytes);
         out.extend_from_slice(b",\"response_bytes\":");
@@ -253,7 +260,7 @@ mod tests {
         line.asked(&mut TimeText::default(), now, &asked);
         let name = "orders".parse().unwrap();
         line.decided(decided, Some(("api_018f0000000070008000000000000abc", &name)), 42);
-        line.ended(&OUTCOME, reason);
+        line.ended(&OUTCOME, reason, None);
         let text = String::from_utf8(line.as_bytes().to_vec()).unwrap();
         let value = serde_json::from_str(&text).unwrap();
         (text, value)
@@ -294,6 +301,7 @@ mod tests {
             "upstream": "http://127.0.0.1:9000",
             "status": 200,
             "reason": null,
+            "plugin": null,
             "request_bytes": 5,
             "response_bytes": 77,
             "complete": true,

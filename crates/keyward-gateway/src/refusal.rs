@@ -12,6 +12,7 @@ use keyward_http::{Refused, Response, UpstreamFailure};
 use keyward_model::{ApiSettings, CredentialKind, DenyReason, SignatureScheme};
 
 use crate::RequestId;
+use crate::plugin::Refusal;
 use crate::text::{push_json, push_number};
 use vendor::{Words, words};
 
@@ -23,6 +24,8 @@ const MESSAGE_MAX: usize = 6 * 1024;
 pub(crate) struct Context<'a> {
     /// The API that was resolved: what it admits is what a caller can be asked for.
     pub(crate) api: Option<&'a ApiSettings>,
+    /// What plugins that admit callers ask for.
+    pub(crate) challenges: Vec<&'a str>,
     /// Methods that the path has, for `Allow`.
     pub(crate) allow: Vec<&'a str>,
 }
@@ -41,10 +44,26 @@ pub(crate) fn of_denial(denial: &Denial, request_id: &RequestId, context: &Conte
     };
     let mut response = answer.response(request_id);
     match reason.status() {
-        401 => push_challenges(&mut response.fields, context.api),
+        401 => push_challenges(&mut response.fields, context),
         405 => push_allow(&mut response.fields, &context.allow),
         _ => {}
     }
+    response
+}
+
+/// The answer where a plugin ends a call.
+pub(crate) fn of_plugin(refused: &Refusal, dialect: Dialect, request_id: &RequestId) -> Response {
+    let words = words(dialect, refused.reason);
+    let answer = Answer {
+        status: refused.status.unwrap_or(refused.reason.status()),
+        reason: refused.reason,
+        words,
+        message: words.text.into(),
+        hint: refused.hint.as_deref(),
+        detail: detail(refused.reason),
+    };
+    let mut response = answer.response_after(request_id, refused.retry_after_s.unwrap_or(1));
+    response.fields.extend_from_slice(&refused.fields);
     response
 }
 
@@ -123,15 +142,20 @@ struct Answer<'a> {
 
 impl Answer<'_> {
     fn response(&self, request_id: &RequestId) -> Response {
+        self.response_after(request_id, 1)
+    }
+
+    /// The same, where it is worth trying again after so many seconds, if at all.
+    fn response_after(&self, request_id: &RequestId, retry_after_s: u64) -> Response {
         Response {
             status: self.status,
-            fields: self.fields(request_id),
+            fields: self.fields(request_id, retry_after_s),
             body: self.problem(request_id),
             close: false,
         }
     }
 
-    fn fields(&self, request_id: &RequestId) -> Vec<u8> {
+    fn fields(&self, request_id: &RequestId, retry_after_s: u64) -> Vec<u8> {
         let mut out = Vec::with_capacity(512 + self.message.len().min(MESSAGE_MAX));
         out.extend_from_slice(b"Content-Type: application/problem+json\r\nCache-Control: no-store\r\n");
         push_request_id(&mut out, request_id);
@@ -147,7 +171,9 @@ impl Answer<'_> {
         }
         out.extend_from_slice(b"\r\n");
         if matches!(self.status, 429 | 503) {
-            out.extend_from_slice(b"Retry-After: 1\r\n");
+            out.extend_from_slice(b"Retry-After: ");
+            push_number(&mut out, retry_after_s);
+            out.extend_from_slice(b"\r\n");
         }
         out
     }
@@ -186,13 +212,18 @@ pub(crate) fn push_request_id(out: &mut Vec<u8>, request_id: &RequestId) {
 }
 
 /// One challenge for every kind of credential that would be looked at.
-fn push_challenges(out: &mut Vec<u8>, api: Option<&ApiSettings>) {
+fn push_challenges(out: &mut Vec<u8>, context: &Context<'_>) {
+    for challenge in &context.challenges {
+        out.extend_from_slice(b"WWW-Authenticate: ");
+        out.extend_from_slice(challenge.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
     let mut challenge = |scheme: &str| {
         out.extend_from_slice(b"WWW-Authenticate: ");
         out.extend_from_slice(scheme.as_bytes());
         out.extend_from_slice(b" realm=\"keyward\"\r\n");
     };
-    let Some(api) = api else { return challenge("Bearer") };
+    let Some(api) = context.api else { return challenge("Bearer") };
     if api.admits.contains(CredentialKind::AppSignature) {
         let schemes = &api.signature.schemes;
         if schemes.contains(&SignatureScheme::Alibaba) {

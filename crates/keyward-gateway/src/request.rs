@@ -10,10 +10,13 @@ use keyward_access::jwt::KeySetNudge;
 use keyward_access::signature::HINT_NONCE_REPLAYED;
 use keyward_access::{
     Authentication, Body, BodyNeed, Denial, Dialect, Field, Freshness, NonceUse, OTHER_STORE, Permit,
-    RequestHead, Snapshot, Target, Verified, authenticate_remembering, authorize, diagnose, resolve,
+    PluginWork, RequestHead, Snapshot, Target, Verified, authenticate_remembering, authorize, diagnose,
+    resolve,
 };
 use keyward_http::{BodyLength, Forward, Head, Refused, Response, Step, Word};
-use keyward_model::{DenyReason, GatewayId, KeySetUrl, SignatureScheme, Stage, Timestamp};
+use keyward_model::{
+    BuiltInConfig, CallerId, CallerKind, DenyReason, GatewayId, KeySetUrl, SignatureScheme, Stage, Timestamp,
+};
 use smallvec::SmallVec;
 
 use crate::core::Core;
@@ -21,6 +24,7 @@ use crate::exchange::{Exchange, RunningDigest};
 use crate::forwarded::Origin;
 use crate::latest::GatewayFacts;
 use crate::outbound::Outbound;
+use crate::plugin::{LimitTable, Passed, Preflight, Run, Told, Who};
 use crate::published::PublishedApi;
 use crate::record::{Decided, Queried};
 use crate::refusal::{self, Context};
@@ -49,6 +53,7 @@ pub(crate) struct Decision<'d> {
     pub(crate) shared_tally: &'d ReplayTally,
     pub(crate) key_sets: Option<&'d dyn KeySetNudge>,
     pub(crate) freshness: &'d dyn Freshness,
+    pub(crate) limits: &'d Arc<LimitTable>,
     pub(crate) origin: &'d Origin<'d>,
     pub(crate) head: &'d Head<'d>,
     pub(crate) now: Timestamp,
@@ -64,11 +69,18 @@ impl Decision<'_> {
         body: Body<'_>,
         out: &mut Vec<u8>,
     ) -> Step {
-        with_view(self.head, self.origin, |view| match self.judge(core, exchange, view, body, out) {
-            Ok(step) => step,
-            Err(denial) => {
-                out.clear();
-                Step::Respond(self.refuse(core, exchange, &denial))
+        with_view(self.head, self.origin, |view| {
+            if let Some(asked) = Preflight::of(self.head)
+                && let Some(response) = self.answer_preflight(core, exchange, view, &asked)
+            {
+                return Step::Respond(response);
+            }
+            match self.judge(core, exchange, view, body, out) {
+                Ok(step) => step,
+                Err(denial) => {
+                    out.clear();
+                    Step::Respond(self.refuse(core, exchange, &denial))
+                }
             }
         })
     }
@@ -87,6 +99,9 @@ impl Decision<'_> {
         exchange.api = Some(Rc::clone(&api));
         self.judge_target(core, exchange, view, body, &target, &api, out).map_err(|mut denial| {
             denial.target.get_or_insert((target.api.api().id, target.stage));
+            if denial.reason.status() == 401 {
+                exchange.challenges = target.plugins().challenges().map(Into::into).collect();
+            }
             denial
         })
     }
@@ -124,12 +139,14 @@ impl Decision<'_> {
             Authentication::Verified(verified) => Some(&**verified),
             _ => None,
         };
-        if let Some(word) = self.remember_nonce(exchange, verified)? {
+        let own_nonce = self.nonce_of_plugin(target, verified)?;
+        let nonce = verified.and_then(|verified| verified.nonce.as_ref()).or(own_nonce.as_ref());
+        if let Some(word) = self.remember_nonce(exchange, verified, nonce)? {
             return Ok(Step::Pause(word));
         }
         let confirmed_at = self.freshness.confirmed_at();
         let permit = authorize(self.snapshot, target, &authentication, confirmed_at, self.now)?;
-        self.forward(core, exchange, target, verified, api, permit, out)
+        self.forward(core, exchange, target, verified, api, permit, body, out)
     }
 
     /// Who is proven to call. Where a signature does not match, its mistake is looked for, within a budget; an AppKey
@@ -201,14 +218,16 @@ impl Decision<'_> {
         &self,
         exchange: &mut Exchange,
         verified: Option<&Verified<'_>>,
+        nonce: Option<&NonceUse>,
     ) -> Result<Option<Word>, Denial> {
-        let Some((verified, nonce)) = verified.and_then(|v| v.nonce.as_ref().map(|nonce| (v, nonce))) else {
-            return Ok(None);
-        };
+        // Once it is remembered it is not asked about again: it would be found to be used.
+        let Some(nonce) = nonce.filter(|_| !exchange.has_nonce) else { return Ok(None) };
         if let Some(asked) = &exchange.asked {
             let answer = asked.answer_about(nonce);
             self.shared_tally.count(answer);
-            return self.heed(answer, nonce, verified).map(|()| None);
+            self.heed(answer, nonce, verified)?;
+            exchange.has_nonce = true;
+            return Ok(None);
         }
         match self.replay.remember(nonce, self.now) {
             Remembered::Unheeded => return Ok(None),
@@ -216,6 +235,7 @@ impl Decision<'_> {
             Remembered::Replayed => self.heed(SharedAnswer::Replayed, nonce, verified)?,
             Remembered::Unavailable(why) => self.heed(SharedAnswer::Unavailable(why), nonce, verified)?,
         }
+        exchange.has_nonce = self.shared_replay.is_none();
         Ok(self.shared_replay.map(|shared| {
             let (asked, word) = replay::ask(shared, nonce, self.now);
             exchange.asked = Some(Box::new(asked));
@@ -224,15 +244,20 @@ impl Decision<'_> {
     }
 
     /// What cannot be remembered closes the door only where the API requires nonces.
-    fn heed(&self, answer: SharedAnswer, nonce: &NonceUse, verified: &Verified<'_>) -> Result<(), Denial> {
+    fn heed(
+        &self,
+        answer: SharedAnswer,
+        nonce: &NonceUse,
+        verified: Option<&Verified<'_>>,
+    ) -> Result<(), Denial> {
         match answer {
             SharedAnswer::Fresh => Ok(()),
             SharedAnswer::Unavailable(_) if !nonce.required => Ok(()),
             SharedAnswer::Replayed => {
-                Err(denial_of(DenyReason::NonceReplayed, Some(verified)).with_hint(HINT_NONCE_REPLAYED))
+                Err(denial_of(DenyReason::NonceReplayed, verified).with_hint(HINT_NONCE_REPLAYED))
             }
             SharedAnswer::Unavailable(why) => {
-                Err(denial_of(DenyReason::ReplayMemoryUnavailable, Some(verified)).with_hint(why.hint()))
+                Err(denial_of(DenyReason::ReplayMemoryUnavailable, verified).with_hint(why.hint()))
             }
         }
     }
@@ -246,6 +271,7 @@ impl Decision<'_> {
         verified: Option<&Verified<'_>>,
         api: &PublishedApi,
         permit: Permit,
+        body: Body<'_>,
         out: &mut Vec<u8>,
     ) -> Result<Step, Denial> {
         let service = core.services.ready(target.service);
@@ -255,22 +281,7 @@ impl Decision<'_> {
         };
         let strip = verified.map_or(target.strip(), |verified| target.strip().sparing(verified));
         let query = self.head.query.and_then(|query| strip.query(query));
-        let decided = Decided {
-            query: query.as_deref().map_or(Queried::None, Queried::Carried),
-            stage: Some(target.stage),
-            caller: permit.caller(),
-            caller_name: verified.map(|verified| verified.caller.name()),
-            credential: permit.credential(),
-            grant: permit.grant(),
-            upstream: Some(url),
-        };
-        core.usage.passed(permit.credential(), permit.grant(), self.now);
-        if let Some(verified) = verified {
-            verified.credential.note_use(self.now);
-        }
-        target.service.note_use(self.now);
-        self.record(core, exchange, &decided);
-        let outbound = Outbound {
+        let mut outbound = Outbound {
             head: self.head,
             origin: self.origin,
             target,
@@ -278,25 +289,205 @@ impl Decision<'_> {
             strip,
             snapshot: self.snapshot,
             api,
+            draft: None,
             own,
-            request_id: &exchange.request_id,
+            request_id: &exchange.request_id.clone(),
             now: self.now,
         };
-        let standing = outbound.write(permit, endpoint, query.as_deref(), &mut core.forwarded, out);
+        let decided = Decided {
+            query: query.as_deref().map_or(Queried::None, Queried::Carried),
+            stage: Some(target.stage),
+            caller: permit.caller(),
+            caller_name: verified.filter(|one| one.plugin.is_none()).map(|one| one.caller.name()),
+            credential: permit.credential(),
+            grant: permit.grant(),
+            upstream: Some(url),
+        };
+        exchange.plugin = permit.plugin();
+        let mut run = self.run_of(core, exchange, target);
+        if let Some(mut running) = run.take() {
+            running.prepare(|| outbound.draft(query.as_deref()));
+            match running.request(&self.told(target, verified, body)) {
+                Passed::All => run = Some(running),
+                other => {
+                    return Ok(self.follow_plugin(core, exchange, (running, other), verified, &decided));
+                }
+            }
+        }
+        core.usage.passed(permit.credential(), permit.grant(), self.now);
+        if let Some(verified) = verified {
+            verified.credential.note_use(self.now);
+        }
+        target.service.note_use(self.now);
+        self.record(core, exchange, &decided);
+        let changed = run.as_ref().and_then(|run| run.draft.as_ref());
+        outbound.draft = changed;
+        let query = match changed {
+            Some(draft) => draft.query.as_deref(),
+            None => query.as_deref(),
+        };
+        let standing = outbound.write(permit, endpoint, query, &mut core.forwarded, out);
+        let body = run.as_mut().and_then(|run| run.draft.as_mut()?.body.take());
+        exchange.plugins = run;
+        exchange.is_head = self.head.method == "HEAD";
         exchange.standing = Some(standing);
         exchange.digest =
             verified.and_then(|verified| verified.digest.clone()).map(RunningDigest::new).map(Box::new);
         Ok(Step::Forward(Forward {
             endpoint: Arc::clone(endpoint),
-            body: None,
+            body,
             timeouts: service.timeouts,
             watch_body: exchange.digest.is_some(),
             idempotent: is_idempotent(self.head.method),
         }))
     }
 
+    /// A browser's question beforehand, answered where the API has somebody who answers such.
+    fn answer_preflight(
+        &self,
+        core: &mut Core,
+        exchange: &mut Exchange,
+        view: &RequestHead<'_>,
+        asked: &Preflight<'_>,
+    ) -> Option<Response> {
+        // It is about the call that is to follow: that one's operation says which plugins there are.
+        let view = RequestHead { method: asked.method, ..*view };
+        let target = resolve(self.snapshot, self.gateway, &view).ok()?;
+        let set = target.plugins();
+        let chain = (!set.is_empty()).then(|| core.chains.ready(target.api.api().id, set))?;
+        let mut response = chain.preflight(asked)?;
+        exchange.api = Some(core.apis.ready(target.api, self.snapshot, &core.counters));
+        self.record(core, exchange, &Decided { stage: Some(target.stage), ..Decided::default() });
+        refusal::push_request_id(&mut response.fields, &exchange.request_id);
+        Some(response)
+    }
+
+    /// The call's way through its plugins, as far as it has come; `None` where there are none.
+    fn run_of(&self, core: &mut Core, exchange: &mut Exchange, target: &Target<'_>) -> Option<Box<Run>> {
+        let set = target.plugins();
+        if set.is_empty() {
+            return None;
+        }
+        let chain = core.chains.ready(target.api.api().id, set);
+        // Where they have changed meanwhile, it is judged anew, by those of now.
+        let begun = exchange.plugins.take().filter(|run| run.is_of(&chain));
+        Some(begun.unwrap_or_else(|| Box::new(Run::new(chain))))
+    }
+
+    fn told<'t>(&'t self, target: &Target<'_>, verified: Option<&Verified<'_>>, body: Body<'t>) -> Told<'t> {
+        let who = match verified {
+            None => Who::Anyone,
+            Some(Verified { plugin: Some(plugin), .. }) => Who::Admitted(plugin.plugin().id),
+            Some(verified) => Who::Caller(verified.caller.id()),
+        };
+        Told {
+            head: self.head,
+            client: self.origin.client,
+            who,
+            api: target.api.api().id,
+            body,
+            now: self.now,
+            monotonic_ms: self.clock.monotonic_ms(),
+            limits: self.limits,
+        }
+    }
+
+    /// Does what a plugin says that has not simply let the call pass.
+    fn follow_plugin(
+        &self,
+        core: &mut Core,
+        exchange: &mut Exchange,
+        (run, passed): (Box<Run>, Passed),
+        verified: Option<&Verified<'_>>,
+        decided: &Decided<'_>,
+    ) -> Step {
+        let decided = Decided { upstream: None, ..*decided };
+        let response = match passed {
+            Passed::Waits(word) => {
+                exchange.plugins = Some(run);
+                return Step::Pause(word);
+            }
+            Passed::NeedsBody(most) => {
+                let limit = most.min(self.facts.body_bytes);
+                match self.head.body {
+                    BodyLength::Known(length) if length > limit as u64 => {
+                        let (response, reason) =
+                            refusal::of_refused(Refused::BodyTooLarge, None, &exchange.request_id);
+                        exchange.reason.set(Some(reason));
+                        response
+                    }
+                    _ => {
+                        exchange.plugins = Some(run);
+                        return Step::Hold { limit };
+                    }
+                }
+            }
+            Passed::Refused(plugin, refused) => {
+                exchange.plugin = Some(plugin);
+                exchange.reason.set(Some(refused.reason));
+                let dialect = denial_of(refused.reason, verified).dialect;
+                let mut response = refusal::of_plugin(&refused, dialect, &exchange.request_id);
+                response.fields.extend_from_slice(&run.added);
+                response
+            }
+            Passed::Answered(plugin, mut response) => {
+                exchange.plugin = Some(plugin);
+                run.push_ours(&mut response.fields, &exchange.request_id);
+                response
+            }
+            Passed::All => Response { status: 500, ..Response::default() },
+        };
+        self.record(core, exchange, &decided);
+        Step::Respond(response)
+    }
+
+    /// The nonce that a plugin asks for, where nothing that was signed has one.
+    fn nonce_of_plugin(
+        &self,
+        target: &Target<'_>,
+        verified: Option<&Verified<'_>>,
+    ) -> Result<Option<NonceUse>, Denial> {
+        if verified.is_some_and(|verified| verified.nonce.is_some()) {
+            return Ok(None);
+        }
+        let configs = target.plugins().iter().filter_map(|entry| match entry.work() {
+            PluginWork::BuiltIn(BuiltInConfig::ReplayProtection(config)) => Some((entry, config)),
+            _ => None,
+        });
+        let Some((entry, config)) = configs.last() else { return Ok(None) };
+        let plugin = entry.plugin().id;
+        let refuse = |hint: &'static str| {
+            let denial = denial_of(DenyReason::NonceMissing, verified).with_hint(hint);
+            Err(Denial { plugin: Some(plugin), ..denial })
+        };
+        let name = config.header.as_str();
+        let mut values = self.head.fields.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
+        let value = match (values.next(), values.next()) {
+            (None, _) if !config.required => return Ok(None),
+            (None, _) => return refuse("send a nonce of 16 to 128 characters, another one with every call"),
+            (Some(_), Some(_)) => return refuse("send one nonce"),
+            (Some(field), None) => field.value,
+        };
+        let visible = (16..=128).contains(&value.len()) && value.iter().all(u8::is_ascii_graphic);
+        let Some(nonce) = std::str::from_utf8(value).ok().filter(|_| visible) else {
+            return refuse("a nonce has 16 to 128 visible ASCII characters");
+        };
+        Ok(Some(NonceUse {
+            // Whose nonce: the caller's; of those whom nobody knows, the plugin's.
+            caller: verified.map_or_else(
+                || CallerId::from_uuid(CallerKind::Consumer, plugin.uuid()),
+                |verified| verified.caller.id(),
+            ),
+            nonce: nonce.into(),
+            until: self.now.plus_millis(i64::from(config.ttl_s) * 1_000),
+            timestamp: None,
+            required: config.required,
+        }))
+    }
+
     fn refuse(&self, core: &mut Core, exchange: &mut Exchange, denial: &Denial) -> Response {
         exchange.reason.set(Some(denial.reason));
+        exchange.plugin = denial.plugin;
         if denial.reason == DenyReason::SnapshotStale && denial.hint.as_deref() == Some(OTHER_STORE) {
             self.tell_of_other_store(core, exchange);
         }
@@ -316,7 +507,8 @@ impl Decision<'_> {
         };
         self.record(core, exchange, &decided);
         let api = exchange.api.as_ref().map(|api| api.entry.api());
-        let mut context = Context { api: api.map(|api| &api.settings), allow: Vec::new() };
+        let challenges = exchange.challenges.iter().map(|challenge| &**challenge).collect();
+        let mut context = Context { api: api.map(|api| &api.settings), challenges, allow: Vec::new() };
         if let (DenyReason::MethodNotAllowed, Some((_, stage)), Some(api)) =
             (denial.reason, denial.target, api)
         {

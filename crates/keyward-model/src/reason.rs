@@ -131,6 +131,12 @@ reasons! {
     /// A limit is exceeded.
     LimitExceeded = "limit_exceeded", 429,
         "Wait as long as `Retry-After` says.";
+    /// A plugin refuses the call.
+    PluginRefused = "plugin_refused", 403,
+        "The hint says what the plugin minds; the access log names the plugin. Its configuration may set another status.";
+    /// A plugin cannot do what it is for.
+    PluginFailed = "plugin_failed", 503,
+        "The owner must look at the plugin that the access log names.";
     /// A secret or key set that is referred to cannot be had now.
     SecretUnresolvable = "secret_unresolvable", 503,
         "The owner must look at the secret, or at where the key set is fetched from.";
@@ -169,6 +175,6 @@ mod tests {
         assert!(DenyReason::ALL.windows(2).all(|pair| pair[0] < pair[1]));
         let codes: std::collections::BTreeSet<_> = DenyReason::ALL.iter().map(|r| r.code()).collect();
         assert_eq!(codes.len(), DenyReason::ALL.len());
-        assert_eq!(DenyReason::ALL.len(), 32);
+        assert_eq!(DenyReason::ALL.len(), 34);
     }
 }

@@ -86,13 +86,17 @@ fn unknown(doors: &[Door<'_>]) -> DenyReason {
 fn find<'a>(call: &Call<'_, 'a>, doors: &[Door<'a>]) -> SmallVec<[Found<'a>; 2]> {
     let mut all = SmallVec::new();
     let mut note = |part, name: Cow<'a, str>, value: Cow<'a, [u8]>| {
+        // Nothing is written there: nothing is presented.
+        if value.is_empty() {
+            return;
+        }
         let fits = |door: &&Door<'a>| door.admit.takes(part, &name, &value);
         let doors: SmallVec<[Door<'a>; 2]> = doors.iter().filter(fits).copied().collect();
         if !doors.is_empty() {
             all.push(Found { part, name, value, doors });
         }
     };
-    for field in call.head.fields.iter().filter(|field| !field.value.is_empty()) {
+    for field in call.head.fields {
         note(Part::Header, Cow::Borrowed(field.name), Cow::Borrowed(field.value));
         if field.name.eq_ignore_ascii_case("cookie") {
             for pair in field.value.split(|byte| *byte == b';') {

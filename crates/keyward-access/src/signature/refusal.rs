@@ -202,7 +202,10 @@ pub fn vendor_message(dialect: Dialect, reason: DenyReason) -> Option<&'static s
             R::CredentialDisabled | R::CredentialExpired => "Invalid AppKey",
             R::GrantExpired => "App authorization expired",
             R::LimitExceeded => "Throttled by APP Flow Control",
-            R::SecretUnresolvable | R::SnapshotStale | R::ReplayMemoryUnavailable => "Service Unavailable",
+            R::PluginRefused => "Plugin Authorization Needed",
+            R::PluginFailed | R::SecretUnresolvable | R::SnapshotStale | R::ReplayMemoryUnavailable => {
+                "Service Unavailable"
+            }
             R::UpstreamUnavailable => "Failed To Invoke Backend Service",
             R::CallerDisabled
             | R::AccountDisabled

@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use keyward_model::{
-    AccountId, ApiId, BuiltInConfig, CallerId, CallerKind, CredentialDigest, CredentialId, HmacAuth,
-    IdentityClaim, JwkSet, JwtAuth, KeyAuth, Name, Operation, ParseError, Plaintext, Plugin, PluginId,
-    PluginKind, PluginPhase, PluginSecret, Timestamp,
+    AccountId, ApiId, BuiltInConfig, CallerId, CallerKind, Counting, CredentialDigest, CredentialId,
+    HmacAuth, IdentityClaim, JwkSet, JwtAuth, KeyAuth, Name, Operation, ParseError, Plaintext, Plugin,
+    PluginId, PluginKind, PluginPhase, PluginSecret, Timestamp,
 };
 use keyward_model::{BasicAuth, owned};
 use uuid::Uuid;
@@ -111,6 +111,12 @@ fn work_of(plugin: &Plugin, config: BuiltInConfig, secrets: &Snapshot) -> Result
         BuiltInConfig::RequestBlock(config) => Ok(PluginWork::Block(Box::new(BlockRules::compile(*config)?))),
         BuiltInConfig::RequestValidation(config) => {
             Ok(PluginWork::Validate(Box::new(CallSchemas::compile(*config)?)))
+        }
+        BuiltInConfig::Quota(_) | BuiltInConfig::ExtAuth(_) | BuiltInConfig::BackendSignature(_) => {
+            Err(format!("plugin `{}` is not supported by this version", plugin.settings.kind))
+        }
+        BuiltInConfig::RateLimit(config) if config.counting != Counting::Node => {
+            Err("`shared` is not supported by this version".to_owned())
         }
         other => Ok(PluginWork::BuiltIn(other)),
     }

@@ -158,7 +158,8 @@ const FAULTS: &[Fault] = &[
 ];
 
 /// Reasons that need more than a Snapshot and a request: the gateway gives them, in their place of the ladder.
-const OF_THE_GATEWAY: &[DenyReason] = &[NonceReplayed, ReplayMemoryUnavailable, LimitExceeded];
+const OF_THE_GATEWAY: &[DenyReason] =
+    &[NonceReplayed, ReplayMemoryUnavailable, LimitExceeded, PluginRefused, PluginFailed];
 
 /// What is told where both are wrong, if that is not simply the first.
 fn exception(first: DenyReason, second: DenyReason) -> Option<DenyReason> {

@@ -58,7 +58,8 @@ fn code(dialect: Dialect, reason: DenyReason) -> &'static str {
         | R::OperationNotGranted => "I403AA",
         R::GrantExpired => "A403EP",
         R::LimitExceeded => "T429PA",
-        R::ReplayMemoryUnavailable | R::SecretUnresolvable | R::SnapshotStale => "D503BB",
+        R::PluginRefused => "A403PR",
+        R::PluginFailed | R::ReplayMemoryUnavailable | R::SecretUnresolvable | R::SnapshotStale => "D503BB",
         R::UpstreamUnavailable => "D502FC",
     }
 }
@@ -94,7 +95,10 @@ fn alibaba_text(dialect: Dialect, reason: DenyReason) -> &'static str {
         | R::OperationNotGranted => "Unauthorized",
         R::GrantExpired => "Expiry of Authorization",
         R::LimitExceeded => "Throttled by API Flow Control",
-        R::ReplayMemoryUnavailable | R::SecretUnresolvable | R::SnapshotStale => "Service Unavailable",
+        R::PluginRefused => "Plugin Authorization Needed",
+        R::PluginFailed | R::ReplayMemoryUnavailable | R::SecretUnresolvable | R::SnapshotStale => {
+            "Service Unavailable"
+        }
         R::UpstreamUnavailable => "Failed To Invoke Backend Service",
     }
 }

@@ -237,7 +237,8 @@ impl Asked<'_> {
             Step::Respond(response) => Err(Answer::of(&response)),
             Step::Forward(ref forward) => {
                 let endpoint = forward.endpoint.to_string();
-                Ok(Sent::of(std::str::from_utf8(&self.out).unwrap(), endpoint))
+                let body = forward.body.clone();
+                Ok(Sent { body, ..Sent::of(std::str::from_utf8(&self.out).unwrap(), endpoint) })
             }
         };
         let status = result.as_ref().map_or_else(|answer| answer.status, |_| 200);
@@ -263,13 +264,15 @@ pub(crate) struct Sent {
     pub line: String,
     pub fields: Vec<(String, String)>,
     pub endpoint: String,
+    /// The body in place of the one that came.
+    pub body: Option<Vec<u8>>,
 }
 
 impl Sent {
     fn of(text: &str, endpoint: String) -> Self {
         let mut lines = text.strip_suffix("\r\n").unwrap().split("\r\n");
         let line = lines.next().unwrap().to_owned();
-        Self { line, fields: lines.map(name_and_value).collect(), endpoint }
+        Self { line, fields: lines.map(name_and_value).collect(), endpoint, body: None }
     }
 
     /// The values of every field of this name, in any case.
@@ -283,7 +286,9 @@ impl Sent {
 pub(crate) struct Answer {
     pub status: u16,
     pub fields: Vec<(String, String)>,
+    /// The body, if it is JSON.
     pub problem: serde_json::Value,
+    pub body: Vec<u8>,
 }
 
 impl Answer {
@@ -292,7 +297,8 @@ impl Answer {
         Self {
             status: response.status,
             fields: text.strip_suffix("\r\n").unwrap().split("\r\n").map(name_and_value).collect(),
-            problem: serde_json::from_slice(&response.body).unwrap(),
+            problem: serde_json::from_slice(&response.body).unwrap_or_default(),
+            body: response.body.clone(),
         }
     }
 
@@ -323,6 +329,8 @@ pub(crate) struct World {
     pub grants_revoked: Option<Timestamp>,
     pub key_sources: Vec<KeySource>,
     pub jwt: Option<JwtBinding>,
+    /// Kinds and configurations, bound to the API, the oldest first.
+    pub plugins: Vec<(&'static str, String)>,
 }
 
 impl Default for World {
@@ -359,11 +367,18 @@ impl Default for World {
                 KeySource::Query("apikey".into()),
             ],
             jwt: None,
+            plugins: Vec::new(),
         }
     }
 }
 
 impl World {
+    /// An API that anyone may call, with these plugins.
+    pub(crate) fn with_plugins(plugins: &[(&'static str, &str)]) -> Self {
+        let plugins = plugins.iter().map(|(kind, config)| (*kind, (*config).to_owned())).collect();
+        Self { plugins, ..Self::admitting(&[CredentialKind::Anyone]) }
+    }
+
     pub(crate) fn admitting(kinds: &[CredentialKind]) -> Self {
         let mut world = Self::default();
         world.api.admits = Admits::of(kinds.iter().copied()).unwrap();
@@ -414,6 +429,23 @@ impl World {
                 description: String::new(),
                 created: Timestamp::from_millis(0),
             }));
+        }
+        for (number, (kind, config)) in (40..).zip(&self.plugins) {
+            let kind: PluginKind = kind.parse().unwrap();
+            let config = PluginConfig::parse(&kind, config).unwrap();
+            rows.push(SnapshotUpdate::UpsertPlugin(Box::new(Plugin {
+                id: PluginId::from_uuid(Uuid::from_u128(number)),
+                account,
+                on: PluginOn::Api(api),
+                services: vec![("orders".parse().unwrap(), service)],
+                settings: PluginSettings {
+                    kind,
+                    order: 0,
+                    enabled: true,
+                    description: String::new(),
+                    config,
+                },
+            })));
         }
         rows
     }
