@@ -293,7 +293,7 @@ impl GatewayHandler {
             refusal::push_request_id(out, &exchange.request_id);
             return Reply::Pass;
         };
-        match run.answer(head, has_body, body, &exchange.request_id, out) {
+        match run.answer(head, has_body, body, (&exchange.request_id, self.clock.now()), out) {
             Ok(reply) => reply,
             Err((plugin, refused)) => {
                 exchange.plugin = Some(plugin);

@@ -166,6 +166,7 @@ pub(crate) fn too_large() -> Box<Refusal> {
 /// An answer that a plugin is asked about.
 pub(crate) struct AnswerCall<'c> {
     pub(crate) draft: &'c mut AnswerDraft,
+    pub(crate) now: Timestamp,
     /// Does a body follow the head?
     pub(crate) has_body: bool,
 }

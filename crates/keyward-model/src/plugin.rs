@@ -23,7 +23,6 @@ mod replay_protection;
 mod request_block;
 mod request_validation;
 mod schema;
-mod secret;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -51,7 +50,6 @@ pub use replay_protection::ReplayProtection;
 pub use request_block::RequestBlock;
 pub use request_validation::RequestValidation;
 pub use schema::json_schema;
-pub use secret::PluginSecret;
 pub use shape::{Format, Member, Need, Shape};
 pub use transform::{
     BodyChange, BodyField, Mapping, NamedValue, PartChange, Rename, RequestChange, ResponseChange, Transform,

@@ -73,7 +73,7 @@ fn compile(
     work.compile_gateways(&staged);
     let concerned = work.compile_secrets(&staged);
     let services = work.compile_services(&staged, &concerned);
-    work.compile_plugins(&mut staged);
+    let plugins = work.compile_plugins(&mut staged, &concerned);
     work.compile_apis(&staged);
     work.check_removals(&staged);
     work.check_bound(&staged);
@@ -82,7 +82,7 @@ fn compile(
     let (grants_of_callers, grants_of_groups) = work.check_grants(&mut staged, &callers, &groups);
     let groups = work.compile_groups(groups, grants_of_groups);
     let changed = work.compile_callers(callers, &groups, grants_of_callers);
-    work.count_references(&changed, &services);
+    work.count_references(&changed, &services, &plugins);
     work.count_usage(&staged, &changed, &groups);
     work.compile_accounts(staged, &changed);
     (work.next, work.problems)

@@ -4,15 +4,17 @@ use std::fmt;
 use std::sync::Arc;
 
 use keyward_model::{
-    AccountId, ApiId, BuiltInConfig, CallerId, CallerKind, Counting, CredentialDigest, CredentialId,
-    HmacAuth, IdentityClaim, JwkSet, JwtAuth, KeyAuth, Name, Operation, ParseError, Plaintext, Plugin,
-    PluginId, PluginKind, PluginPhase, PluginSecret, Timestamp,
+    AccountId, ApiId, BasicAuth, BuiltInConfig, CallerId, CallerKind, Counting, Credential, CredentialDigest,
+    CredentialId, HmacAuth, IdentityClaim, JwkSet, JwtAuth, KeyAuth, Name, OpaqueProof, Operation, Origin,
+    ParseError, Plaintext, Plugin, PluginId, PluginKind, PluginPhase, Proof, SecretText, Timestamp, owned,
 };
-use keyward_model::{BasicAuth, owned};
 use uuid::Uuid;
 
 use super::Snapshot;
-use super::entry::{CallerEntry, CredentialEntry, END_OF_TIME, Extras, JwtEntry, KeyPairEntry, ProofEntry};
+use super::entry::{
+    CallerEntry, CredentialEntry, END_OF_TIME, Extras, JwtEntry, KeyPairEntry, ProofEntry, Referred,
+};
+use super::secrets::{Alternative, Resolved, ValueUse};
 use super::usage::{Part, place_parts};
 use crate::jwt::VerifyingKeys;
 use crate::plugin_rules::{BlockRules, CallSchemas};
@@ -24,7 +26,7 @@ pub struct PluginEntry {
     pub(crate) plugin: Plugin,
     work: PluginWork,
     /// What those texts of the configuration come to that go out: to a service or with an answer.
-    values: Vec<(PluginSecret, Option<Plaintext>)>,
+    values: Vec<(SecretText, Option<Outgoing>)>,
 }
 
 /// What a plugin does to a call.
@@ -89,8 +91,13 @@ impl PluginEntry {
     }
 
     /// What a text of the configuration comes to now; `None` where a secret in it has no value.
-    pub fn value_of<'a>(&'a self, text: &'a PluginSecret) -> Option<&'a Plaintext> {
-        text.plain().or_else(|| self.values.iter().find(|(other, _)| other == text)?.1.as_ref())
+    pub fn value_of<'a>(&'a self, text: &'a SecretText, now: Timestamp) -> Option<&'a Plaintext> {
+        if let Some(plain) = text.plain() {
+            return Some(plain);
+        }
+        let outgoing = self.values.iter().find(|(other, _)| other == text)?.1.as_ref()?;
+        outgoing.uses.iter().for_each(|one| one.note(now));
+        (now < outgoing.until).then_some(&outgoing.value)
     }
 
     pub(crate) fn admit(&self) -> Option<&Admit> {
@@ -123,19 +130,37 @@ fn work_of(plugin: &Plugin, config: BuiltInConfig, secrets: &Snapshot) -> Result
 }
 
 /// What the texts come to that refer to secrets.
-fn values_of(plugin: &Plugin, secrets: &Snapshot) -> Vec<(PluginSecret, Option<Plaintext>)> {
+fn values_of(plugin: &Plugin, secrets: &Snapshot) -> Vec<(SecretText, Option<Outgoing>)> {
     let texts = plugin.settings.config.secrets(&plugin.settings.kind).into_iter();
-    let texts = texts.map(|(_, text)| text).filter(|text| text.plain().is_none());
-    texts
-        .map(|text| {
-            (text.clone(), resolve(secrets, plugin.account, &text).into_iter().next().map(|(v, _)| v))
-        })
-        .collect()
+    let texts = texts.map(|(_, text)| text).filter(|text| !text.is_plain());
+    let current = |text: SecretText| {
+        let value = resolve(secrets, plugin.account, &text).into_iter().next();
+        let outgoing = value.map(|Alternative { value, uses, until }| Outgoing { value, uses, until });
+        (text, outgoing)
+    };
+    texts.map(current).collect()
 }
 
-/// What a text may come to now: the current value first, and until when each holds.
-fn resolve(_secrets: &Snapshot, _account: AccountId, text: &PluginSecret) -> Vec<(Plaintext, Timestamp)> {
-    text.plain().map(|plain| (plain.clone(), END_OF_TIME)).into_iter().collect()
+/// What a text with references comes to, to be sent.
+struct Outgoing {
+    value: Plaintext,
+    uses: Box<[Arc<ValueUse>]>,
+    until: Timestamp,
+}
+
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Outgoing(until {})", self.until)
+    }
+}
+
+/// What a text may come to now, the current value first; nothing where a secret in it is not to be had.
+fn resolve(secrets: &Snapshot, account: AccountId, text: &SecretText) -> Vec<Alternative> {
+    if let Some(plain) = text.plain() {
+        return vec![Alternative { value: plain.clone(), uses: Box::default(), until: END_OF_TIME }];
+    }
+    let Resolved { values, trouble } = secrets.resolve_secrets(account, text);
+    if trouble.is_some() { Vec::new() } else { values }
 }
 
 /// Who is admitted by a plugin. The plugin itself stands for whoever that is.
@@ -170,9 +195,10 @@ impl fmt::Debug for Admit {
 impl Admit {
     fn keys(plugin: &Plugin, config: &KeyAuth, secrets: &Snapshot) -> Result<Self, String> {
         let values = config.credentials.iter().flat_map(|text| resolve(secrets, plugin.account, text));
-        let credentials = values
-            .map(|(value, until)| (secrets.digest(value.expose_secret().as_bytes()), until))
-            .map(|(digest, until)| credential(&digest.0, until, ProofEntry::ApiKey(digest)));
+        let credentials = values.map(|one| {
+            let digest = secrets.digest(one.value.expose_secret().as_bytes());
+            credential(plugin, &digest.0, &one, ProofEntry::ApiKey(digest))
+        });
         let mut places = Vec::new();
         if config.in_header {
             places.extend(config.keys.iter().map(|name| (Part::Header, name.as_str().into())));
@@ -187,10 +213,10 @@ impl Admit {
     fn users(plugin: &Plugin, config: &BasicAuth, secrets: &Snapshot) -> Result<Self, String> {
         let mut credentials = Vec::new();
         for user in &config.users {
-            for (password, until) in resolve(secrets, plugin.account, &user.password) {
-                let pair = Plaintext::new(format!("{}:{}", user.name, password.expose_secret()));
+            for one in resolve(secrets, plugin.account, &user.password) {
+                let pair = Plaintext::new(format!("{}:{}", user.name, one.value.expose_secret()));
                 let digest = secrets.digest(pair.expose_secret().as_bytes());
-                credentials.push(credential(&digest.0, until, ProofEntry::ApiKey(digest)));
+                credentials.push(credential(plugin, &digest.0, &one, ProofEntry::ApiKey(digest)));
             }
         }
         let places = vec![(Part::Header, "authorization".into())];
@@ -200,16 +226,21 @@ impl Admit {
 
     fn tokens(plugin: &Plugin, config: &JwtAuth, secrets: &Snapshot) -> Result<Self, String> {
         let mut credentials = Vec::new();
-        for (value, until) in resolve(secrets, plugin.account, &config.jwks) {
-            let set = JwkSet::parse(value.expose_secret()).map_err(|error| error.to_string())?;
-            let keys = Arc::new(VerifyingKeys::compile(&set).map_err(|error| error.to_string())?);
-            let digest = secrets.digest(value.expose_secret().as_bytes());
+        for one in resolve(secrets, plugin.account, &config.jwks) {
+            let compiled = JwkSet::of_secret(&one.value).and_then(|set| VerifyingKeys::compile(&set));
+            let keys = match compiled {
+                Ok(keys) => Arc::new(keys),
+                Err(error) if config.jwks.is_plain() => return Err(error.to_string()),
+                // What a secret holds may be anything; by what is no key set nobody is admitted.
+                Err(_) => continue,
+            };
+            let digest = secrets.digest(one.value.expose_secret().as_bytes());
             let entry = JwtEntry {
                 keys: Some(keys),
                 settings: config.settings.clone(),
                 identity: IdentityClaim { name: "".into(), value: "".into() },
             };
-            credentials.push(credential(&digest.0, until, ProofEntry::Jwt(Box::new(entry))));
+            credentials.push(credential(plugin, &digest.0, &one, ProofEntry::Jwt(Box::new(entry))));
         }
         let (part, name, _) = place_parts(&config.settings.token);
         let by = AdmitBy::Tokens { claims: config.claims.clone() };
@@ -219,14 +250,15 @@ impl Admit {
     fn pairs(plugin: &Plugin, config: &HmacAuth, secrets: &Snapshot) -> Result<Self, String> {
         let mut credentials = Vec::new();
         for pair in &config.key_pairs {
-            for (value, until) in resolve(secrets, plugin.account, &pair.app_secret) {
+            for one in resolve(secrets, plugin.account, &pair.app_secret) {
                 let entry = KeyPairEntry {
                     app_key: pair.app_key.clone(),
-                    secret: SigningSecret::new(&value),
+                    secret: SigningSecret::new(&one.value),
                     scheme: pair.scheme,
                 };
-                let digest = secrets.digest(format!("{}:{}", pair.app_key, value.expose_secret()).as_bytes());
-                credentials.push(credential(&digest.0, until, ProofEntry::KeyPair(Box::new(entry))));
+                let digest =
+                    secrets.digest(format!("{}:{}", pair.app_key, one.value.expose_secret()).as_bytes());
+                credentials.push(credential(plugin, &digest.0, &one, ProofEntry::KeyPair(Box::new(entry))));
             }
         }
         // What signs stands in fields that are never carried on, or in `Authorization`.
@@ -281,10 +313,24 @@ impl Admit {
 }
 
 /// An entry whose id follows from what it is, so that it is the same one as long as that is so.
-fn credential(digest: &[u8; 32], until: Timestamp, proof: ProofEntry) -> CredentialEntry {
+fn credential(plugin: &Plugin, digest: &[u8; 32], one: &Alternative, proof: ProofEntry) -> CredentialEntry {
     let mut bytes = [0; 16];
     bytes.iter_mut().zip(digest).for_each(|(to, from)| *to = *from);
-    CredentialEntry { id: CredentialId::from_uuid(Uuid::from_bytes(bytes)), enabled: true, until, proof }
+    let id = CredentialId::from_uuid(Uuid::from_bytes(bytes));
+    let source = Credential {
+        id,
+        caller: CallerId::from_uuid(CallerKind::Consumer, plugin.id.uuid()),
+        enabled: true,
+        valid_until: None,
+        origin: Origin::Reference,
+        created: Timestamp::from_millis(0),
+        proof: Proof::ApiKey(OpaqueProof::Digest(CredentialDigest(*digest))),
+    };
+    let referred = (!one.uses.is_empty()).then(|| {
+        let uses = one.uses.clone();
+        Arc::new(Referred { source: Arc::new(source), trouble: None, has_value: true, uses })
+    });
+    CredentialEntry { id, enabled: true, until: one.until, proof, referred }
 }
 
 /// What is bound to an API and its operations.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use keyward_model::{
-    AccountId, CallerId, Plaintext, Secret, SecretId, SecretName, SecretSource, SecretText, Service,
-    ServiceAuth, ServiceId, Timestamp, is_header_value,
+    AccountId, CallerId, Plaintext, PluginId, Secret, SecretId, SecretName, SecretSource, SecretText,
+    Service, ServiceAuth, ServiceId, Timestamp, is_header_value,
 };
 
 use super::entry::END_OF_TIME;
@@ -168,6 +168,7 @@ pub(crate) struct SecretUsers {
     pub(super) key: (AccountId, SecretName),
     pub(super) callers: BTreeSet<CallerId>,
     pub(super) services: BTreeSet<ServiceId>,
+    pub(super) plugins: BTreeSet<PluginId>,
 }
 
 impl Keyed for Arc<SecretUsers> {

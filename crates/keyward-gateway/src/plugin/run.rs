@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use keyward_access::Body;
 use keyward_http::{Reply, Response, ResponseHead, Word};
-use keyward_model::PluginId;
+use keyward_model::{PluginId, Timestamp};
 
 use super::draft::AnswerDraft;
 use super::{AnswerCall, Call, Chain, Draft, LimitTable, Refusal, Verdict};
@@ -51,7 +51,7 @@ pub(crate) struct Told<'t> {
     pub(crate) who: super::Who,
     pub(crate) api: keyward_model::ApiId,
     pub(crate) body: Body<'t>,
-    pub(crate) now: keyward_model::Timestamp,
+    pub(crate) now: Timestamp,
     pub(crate) monotonic_ms: u64,
     pub(crate) limits: &'t Arc<LimitTable>,
 }
@@ -126,7 +126,7 @@ impl Run {
         head: &ResponseHead<'_>,
         has_body: bool,
         body: Option<&[u8]>,
-        request_id: &RequestId,
+        (request_id, now): (&RequestId, Timestamp),
         out: &mut Vec<u8>,
     ) -> Result<Reply, (PluginId, Box<Refusal>)> {
         if !self.chain.needs.answers {
@@ -143,7 +143,7 @@ impl Run {
         while self.answer_passed < count {
             let at = count - 1 - self.answer_passed;
             let Some(link) = chain.links.get(at) else { break };
-            let mut call = AnswerCall { draft: &mut draft, has_body };
+            let mut call = AnswerCall { draft: &mut draft, now, has_body };
             match link.act.answer(&mut call) {
                 Verdict::Pass => self.answer_passed += 1,
                 Verdict::Refuse(refusal) => return Err((link.plugin, refusal)),

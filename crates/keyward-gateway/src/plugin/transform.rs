@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use keyward_access::PluginEntry;
 use keyward_model::{
-    BodyChange, Mapping, NamedValue, PartChange, PluginSecret, RequestChange, StrictJson, Transform,
+    BodyChange, Mapping, NamedValue, PartChange, RequestChange, SecretText, StrictJson, Timestamp, Transform,
     ValuePlace,
 };
 use serde_json::Value;
@@ -35,14 +35,19 @@ impl TransformAct {
         Self { config: config.clone(), entry: Arc::clone(entry) }
     }
 
-    fn value_of(&self, text: &PluginSecret) -> Result<Vec<u8>, Fault> {
-        let value = self.entry.value_of(text).ok_or(NO_VALUE)?.expose_secret();
+    fn value_of(&self, text: &SecretText, now: Timestamp) -> Result<Vec<u8>, Fault> {
+        let value = self.entry.value_of(text, now).ok_or(NO_VALUE)?.expose_secret();
         // What a secret holds may be anything; what could end its field is not sent.
         let sound = value.bytes().all(|byte| byte >= 0x20 && byte != 0x7f);
         sound.then(|| value.as_bytes().to_vec()).ok_or(NO_VALUE)
     }
 
-    fn change_fields(&self, fields: &mut Vec<(Box<str>, Vec<u8>)>, change: &PartChange) -> Result<(), Fault> {
+    fn change_fields(
+        &self,
+        fields: &mut Vec<(Box<str>, Vec<u8>)>,
+        change: &PartChange,
+        now: Timestamp,
+    ) -> Result<(), Fault> {
         change.remove.iter().for_each(|name| remove(fields, name));
         for rename in &change.rename {
             if value(fields, &rename.from).is_none() {
@@ -56,15 +61,20 @@ impl TransformAct {
             }
         }
         for NamedValue { name, value } in &change.set {
-            set(fields, name, self.value_of(value)?);
+            set(fields, name, self.value_of(value, now)?);
         }
         for NamedValue { name, value } in &change.add {
-            fields.push((name.clone(), self.value_of(value)?));
+            fields.push((name.clone(), self.value_of(value, now)?));
         }
         Ok(())
     }
 
-    fn change_query(&self, query: &mut Option<String>, change: &PartChange) -> Result<(), Fault> {
+    fn change_query(
+        &self,
+        query: &mut Option<String>,
+        change: &PartChange,
+        now: Timestamp,
+    ) -> Result<(), Fault> {
         if *change == PartChange::default() {
             return Ok(());
         }
@@ -83,16 +93,16 @@ impl TransformAct {
         }
         for NamedValue { name, value } in &change.set {
             pieces.retain(|piece| !named(piece, name));
-            pieces.push(format!("{}={}", escaped(name.as_bytes()), escaped(&self.value_of(value)?)));
+            pieces.push(format!("{}={}", escaped(name.as_bytes()), escaped(&self.value_of(value, now)?)));
         }
         for NamedValue { name, value } in &change.add {
-            pieces.push(format!("{}={}", escaped(name.as_bytes()), escaped(&self.value_of(value)?)));
+            pieces.push(format!("{}={}", escaped(name.as_bytes()), escaped(&self.value_of(value, now)?)));
         }
         *query = (!pieces.is_empty()).then(|| pieces.join("&"));
         Ok(())
     }
 
-    fn change_request(&self, draft: &mut Draft, body: Option<Vec<u8>>) -> Result<(), Fault> {
+    fn change_request(&self, draft: &mut Draft, body: Option<Vec<u8>>, now: Timestamp) -> Result<(), Fault> {
         let change = &self.config.request;
         let mut json = match body {
             Some(body) => Some(parse(&body)?),
@@ -101,8 +111,8 @@ impl TransformAct {
         for mapping in &change.map {
             map(draft, json.as_mut(), mapping)?;
         }
-        self.change_fields(&mut draft.fields, &change.headers)?;
-        self.change_query(&mut draft.query, &change.query)?;
+        self.change_fields(&mut draft.fields, &change.headers, now)?;
+        self.change_query(&mut draft.query, &change.query, now)?;
         if let Some(mut json) = json {
             change_body(&mut json, &change.body)?;
             draft.body = Some(json.to_string().into_bytes());
@@ -136,7 +146,7 @@ impl Act for TransformAct {
             },
         };
         let Some(draft) = call.draft.as_deref_mut() else { return Verdict::Pass };
-        match self.change_request(draft, body) {
+        match self.change_request(draft, body, call.now) {
             Ok(()) => Verdict::Pass,
             Err(fault @ (NOT_JSON | NO_PLACE)) => Verdict::Refuse(Refusal::refused(400, fault)),
             Err(fault) => Verdict::Refuse(Refusal::failed(fault)),
@@ -149,7 +159,7 @@ impl Act for TransformAct {
         if changes_body && answer.draft.body.is_none() {
             return Verdict::Body(self.config.body_bytes as usize);
         }
-        let mut changed = self.change_fields(&mut answer.draft.fields, &change.headers);
+        let mut changed = self.change_fields(&mut answer.draft.fields, &change.headers, answer.now);
         if let (Ok(()), true, Some(body)) = (changed, changes_body, answer.draft.body.as_deref()) {
             changed = parse(body).and_then(|mut json| {
                 change_body(&mut json, &change.body)?;

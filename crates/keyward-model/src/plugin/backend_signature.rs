@@ -1,10 +1,10 @@
 //! `backend-signature`: the vendor's signature of what goes to a service (`X-Ca-Proxy-Signature`).
 
-use super::PluginSecret;
 use super::given::{FIELD_VALUE, Given, HEADER, check_distinct};
 use super::json::ConfigError;
 use super::shape::{Member, Need, Shape};
 use crate::HeaderName;
+use crate::SecretText;
 
 /// What is signed, and with what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub struct BackendSignature {
     /// Names the secret; sent along.
     pub key: Box<str>,
     /// Makes the signature.
-    pub secret: PluginSecret,
+    pub secret: SecretText,
     /// The fields that are signed, where they are there.
     pub headers: Vec<HeaderName>,
     /// The same, as they were written: their order is that of these spellings.

@@ -1,9 +1,9 @@
 //! `basic-auth`: names and passwords (RFC 7617).
 
-use super::PluginSecret;
 use super::given::{Given, REALM, check_distinct};
 use super::json::ConfigError;
 use super::shape::{Format, Member, Need, Shape};
+use crate::SecretText;
 
 /// Which names and passwords open the door.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct BasicUser {
     /// The name, without `:`.
     pub name: Box<str>,
     /// The password.
-    pub password: PluginSecret,
+    pub password: SecretText,
 }
 
 const USER_NAME: Format = Format {

@@ -1,8 +1,10 @@
 //! A plugin's configuration as it was given: JSON, read strictly.
 
+use super::PluginKind;
 use super::built_in::{BuiltIn, BuiltInConfig};
+use super::given;
 use super::json::{ConfigError, StrictJson};
-use super::{PluginKind, PluginSecret};
+use crate::SecretText;
 
 /// A plugin's configuration. `Debug` does not show it: it may hold secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +27,9 @@ impl PluginConfig {
         match kind {
             PluginKind::BuiltIn(kind) => config.read(*kind).map(drop)?,
             // What a custom one is told is its own affair.
-            PluginKind::Custom(_) if config.0.value().is_object() => {}
+            PluginKind::Custom(_) if config.0.value().is_object() => {
+                check_references("", config.0.value())?;
+            }
             PluginKind::Custom(_) => return Err(ConfigError::rule("", "must be an object")),
         }
         Ok(config)
@@ -51,12 +55,11 @@ impl PluginConfig {
 
     /// The texts that are secrets or may refer to some, each with its path: of a built-in those that its schema marks,
     /// of a custom one every text that has a reference in it.
-    pub fn secrets(&self, kind: &PluginKind) -> Vec<(String, PluginSecret)> {
+    pub fn secrets(&self, kind: &PluginKind) -> Vec<(String, SecretText)> {
         let mut found = Vec::new();
         match kind {
             PluginKind::BuiltIn(kind) => {
-                let mut note =
-                    |path: &str, text: &str| found.push((path.to_owned(), PluginSecret::new(text)));
+                let mut note = |path: &str, text: &str| found.push((path.to_owned(), given::secret_of(text)));
                 kind.shape().each_secret("", self.0.value(), &mut note);
             }
             PluginKind::Custom(_) => each_reference("", self.0.value(), &mut found),
@@ -65,11 +68,29 @@ impl PluginConfig {
     }
 }
 
-fn each_reference(path: &str, value: &serde_json::Value, found: &mut Vec<(String, PluginSecret)>) {
+/// Every text of a custom plugin's configuration may refer to secrets: each must be a text that can be read as one.
+fn check_references(path: &str, value: &serde_json::Value) -> Result<(), ConfigError> {
     use serde_json::Value;
     match value {
         Value::String(text) => {
-            let secret = PluginSecret::new(text);
+            SecretText::parse(text).map(drop).map_err(|error| ConfigError::rule(path, error.to_string()))
+        }
+        Value::Array(values) => {
+            let mut places = values.iter().enumerate();
+            places.try_for_each(|(at, value)| check_references(&format!("{path}[{at}]"), value))
+        }
+        Value::Object(members) => members
+            .iter()
+            .try_for_each(|(name, value)| check_references(&super::json::member_path(path, name), value)),
+        _ => Ok(()),
+    }
+}
+
+fn each_reference(path: &str, value: &serde_json::Value, found: &mut Vec<(String, SecretText)>) {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => {
+            let secret = given::secret_of(text);
             if !secret.is_plain() {
                 found.push((path.to_owned(), secret));
             }

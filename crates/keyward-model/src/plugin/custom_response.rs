@@ -1,10 +1,10 @@
 //! `custom-response`: an answer of Keyward's own.
 
-use super::PluginSecret;
 use super::given::{FIELD_VALUE, Given, HEADER, check_settable, element};
 use super::json::ConfigError;
 use super::shape::{Member, Need, Shape};
 use super::transform::NamedValue;
+use crate::Plaintext;
 
 /// What to answer, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl CustomResponse {
 
     pub(super) fn read(given: Given<'_>) -> Result<Self, ConfigError> {
         let header = |given: Given<'_>| {
-            let value = PluginSecret::new(given.text("value"));
+            let value = Plaintext::new(given.text("value")).into();
             Some(NamedValue { name: given.text("name").into(), value })
         };
         let statuses = given.list("enable_on_status");

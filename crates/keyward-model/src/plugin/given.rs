@@ -2,10 +2,9 @@
 
 use serde_json::Value;
 
-use super::PluginSecret;
 use super::json::{ConfigError, member_path};
 use super::shape::Format;
-use crate::{HeaderName, Name, owned};
+use crate::{HeaderName, Name, Plaintext, SecretText, owned};
 
 /// An object of a configuration, checked and with its defaults filled in.
 #[derive(Clone, Copy)]
@@ -32,8 +31,8 @@ impl<'v> Given<'v> {
         self.value(name).as_str().map(Into::into)
     }
 
-    pub(super) fn secret(self, name: &str) -> PluginSecret {
-        PluginSecret::new(self.text(name))
+    pub(super) fn secret(self, name: &str) -> SecretText {
+        secret_of(self.text(name))
     }
 
     pub(super) fn flag(self, name: &str) -> bool {
@@ -61,6 +60,11 @@ impl<'v> Given<'v> {
     pub(super) fn parsed<T: std::str::FromStr>(self, name: &str) -> Vec<T> {
         self.list(name).filter_map(|value| value.0.as_str()?.parse().ok()).collect()
     }
+}
+
+/// A text that may refer to secrets. What cannot be read as one was refused before; were it not, it refers to none.
+pub(super) fn secret_of(text: &str) -> SecretText {
+    SecretText::parse(text).unwrap_or_else(|_| Plaintext::new(text).into())
 }
 
 /// A whole number, also where it is written as `1.0`, as JSON Schema has it.

@@ -1,9 +1,9 @@
 //! `hmac-auth`: signatures by key pairs of the plugin's own, judged as the API judges signatures.
 
-use super::PluginSecret;
 use super::given::{Given, check_distinct};
 use super::json::ConfigError;
 use super::shape::{Format, Member, Need, Shape};
+use crate::SecretText;
 use crate::{AppKey, SignatureScheme};
 
 /// Which signatures open the door.
@@ -19,7 +19,7 @@ pub struct HmacKeyPair {
     /// Names the pair.
     pub app_key: AppKey,
     /// Makes the signature.
-    pub app_secret: PluginSecret,
+    pub app_secret: SecretText,
     /// How calls are signed with it.
     pub scheme: SignatureScheme,
 }

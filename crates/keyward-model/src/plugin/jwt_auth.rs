@@ -1,16 +1,16 @@
 //! `jwt-auth`: tokens, verified by keys of the plugin's own.
 
-use super::PluginSecret;
 use super::given::{Given, HEADER, check_settable, element};
 use super::json::ConfigError;
 use super::shape::{Member, Need, Shape};
+use crate::SecretText;
 use crate::{ClaimToHeader, JwkSet, JwtSettings, TokenPlace};
 
 /// Which tokens open the door.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JwtAuth {
     /// The key set (RFC 7517), as JSON, or a reference to a secret that holds one.
-    pub jwks: PluginSecret,
+    pub jwks: SecretText,
     /// What a token's claims must be, beside what the settings say: name and exact value.
     pub claims: Vec<(Box<str>, Box<str>)>,
     /// How tokens are read and what they must say.

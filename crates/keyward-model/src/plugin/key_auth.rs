@@ -1,16 +1,16 @@
 //! `key-auth`: keys, presented as they are.
 
-use super::PluginSecret;
-use super::given::{Given, HEADER, REALM, check_distinct, element};
+use super::given::{Given, HEADER, REALM, check_distinct, element, secret_of};
 use super::json::ConfigError;
 use super::shape::{Member, Need, Shape};
 use crate::HeaderName;
+use crate::SecretText;
 
 /// Which keys open the door, and where they are looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyAuth {
     /// The keys.
-    pub credentials: Vec<PluginSecret>,
+    pub credentials: Vec<SecretText>,
     /// The names of header fields and query parameters that may hold one.
     pub keys: Vec<HeaderName>,
     /// The same, as they were written: names of query parameters are compared exactly.
@@ -62,7 +62,7 @@ impl KeyAuth {
 
     pub(super) fn read(given: Given<'_>) -> Result<Self, ConfigError> {
         let read = Self {
-            credentials: given.texts("credentials").iter().map(|text| PluginSecret::new(text)).collect(),
+            credentials: given.texts("credentials").iter().map(|text| secret_of(text)).collect(),
             keys: given.parsed("keys"),
             names: given.texts("keys"),
             in_header: given.flag("in_header"),

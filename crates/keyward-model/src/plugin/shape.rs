@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::given;
 use super::json::{ConfigError, member_path};
+use crate::SecretText;
 
 /// What a value may be.
 #[derive(Debug)]
@@ -135,7 +136,10 @@ impl Shape {
             (Self::Secret { most }, Value::String(text)) => match text.chars().count() {
                 0 => wrong("is empty: write the secret, or `$ref{name}`".into()),
                 length if length > *most => wrong(format!("has {length} characters: at most {most}")),
-                _ => Ok(()),
+                _ => match SecretText::parse(text) {
+                    Ok(_) => Ok(()),
+                    Err(error) => Err(ConfigError::rule(path, error.to_string())),
+                },
             },
             (Self::Whole { least, most }, Value::Number(_)) => {
                 match given::whole(value).filter(|number| (*least..=*most).contains(number)) {

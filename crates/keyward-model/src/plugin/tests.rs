@@ -235,6 +235,7 @@ fn errors_carry_the_path_and_no_secret() {
             r#"{"request":{"headers":{"set":[{"name":"a","value":"hunter2\r\nb: c"}]}}}"#,
             "request.headers.set[0].value",
         ),
+        (BuiltIn::KeyAuth, r#"{"credentials":["$ref{hunter2"],"keys":["a"]}"#, "credentials[0]"),
         (BuiltIn::Cors, r#"{"origins":["*"],"credentials":true}"#, "credentials"),
         (BuiltIn::RateLimit, r#"{"requests":1}"#, "per"),
         (

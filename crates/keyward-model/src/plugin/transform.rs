@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::PluginSecret;
 use super::given::{Given, HEADER, check_settable};
 use super::held_body;
 use super::json::ConfigError;
 use super::shape::{Format, Member, Need, Shape};
+use crate::SecretText;
 
 /// What is changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub struct NamedValue {
     /// The name.
     pub name: Box<str>,
     /// The value.
-    pub value: PluginSecret,
+    pub value: SecretText,
 }
 
 /// A field of a JSON body and its value.

@@ -5,22 +5,30 @@ use std::sync::Arc;
 
 use keyward_model::{Api, ApiId, GatewayId, Plugin, PluginId, PluginOn, ServiceId};
 
+use super::secrets::Concerned;
 use super::staged::Staged;
 use super::{Manner, Work, foreign, in_use, invalid, unknown};
-use crate::snapshot::GatewayEntry;
 use crate::snapshot::entry::ApiEntry;
 use crate::snapshot::plugins::{ApiPlugins, PluginEntry, in_order};
 use crate::snapshot::shards::Change;
 use crate::snapshot::update::{ObjectId, Problem};
+use crate::snapshot::{GatewayEntry, PluginWork};
 
 /// Its account's operators alone bind plugins to a gateway.
 const DEFAULT_ACCOUNT: &str = "default";
 
 impl Work<'_> {
     /// Works up plugins that change. The APIs that they are bound to are compiled anew with them.
-    pub(super) fn compile_plugins(&mut self, staged: &mut Staged) {
+    /// So are those whose secrets change. Tells which they are.
+    pub(super) fn compile_plugins(&mut self, staged: &mut Staged, concerned: &Concerned) -> Vec<PluginId> {
+        for id in &concerned.plugins {
+            if let (false, Some(before)) = (staged.plugins.contains_key(id), self.base.plugin(*id)) {
+                let is_sound = !matches!(before.work(), PluginWork::Broken(_));
+                staged.plugins.insert(*id, Some((before.plugin.clone(), is_sound)));
+            }
+        }
         if staged.plugins.is_empty() {
-            return;
+            return Vec::new();
         }
         let mut entries: BTreeMap<PluginId, Option<Arc<PluginEntry>>> = BTreeMap::new();
         for (&id, plugin) in &staged.plugins {
@@ -49,12 +57,14 @@ impl Work<'_> {
         }
         self.bind_to_apis(staged, &entries);
         self.bind_to_gateways(&entries);
+        let ids = entries.keys().copied().collect();
         let changes = entries.into_iter().map(|(id, value)| Change {
             hash: self.base.hashes.uuid(id.uuid()),
             id,
             value,
         });
         self.next.plugins = self.base.plugins.with(changes.collect());
+        ids
     }
 
     fn work_up(&self, staged: &Staged, plugin: &Plugin) -> Result<PluginEntry, Problem> {

@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use keyward_model::{AccountId, CallerId, SecretName, Service, ServiceAuth, ServiceId};
+use keyward_model::{AccountId, CallerId, PluginId, SecretName, Service, ServiceAuth, ServiceId};
 
 use super::Work;
 use super::callers::ChangedCaller;
 use super::staged::Staged;
-use crate::snapshot::Snapshot;
 use crate::snapshot::entry::CallerEntry;
 use crate::snapshot::secrets::{SecretById, SecretByName, SecretEntry, SecretUsers};
 use crate::snapshot::shards::{Change, Keyed as _};
 use crate::snapshot::update::ObjectId;
+use crate::snapshot::{PluginEntry, Snapshot};
 
 type SecretKey = (AccountId, SecretName);
 
@@ -21,6 +21,7 @@ type SecretKey = (AccountId, SecretName);
 pub(super) struct Concerned {
     pub(super) callers: BTreeSet<CallerId>,
     pub(super) services: BTreeSet<ServiceId>,
+    pub(super) plugins: BTreeSet<PluginId>,
 }
 
 impl Work<'_> {
@@ -56,6 +57,7 @@ impl Work<'_> {
             if let Some(users) = self.base.users_of(key) {
                 concerned.callers.extend(&users.callers);
                 concerned.services.extend(&users.services);
+                concerned.plugins.extend(&users.plugins);
             }
         }
         self.next.secrets = self.base.secrets.with(by_id);
@@ -69,7 +71,12 @@ impl Work<'_> {
     }
 
     /// Brings up to date who refers to which secret.
-    pub(super) fn count_references(&mut self, callers: &[ChangedCaller], services: &[ServiceId]) {
+    pub(super) fn count_references(
+        &mut self,
+        callers: &[ChangedCaller],
+        services: &[ServiceId],
+        plugins: &[PluginId],
+    ) {
         let mut users: BTreeMap<SecretKey, SecretUsers> = BTreeMap::new();
         for caller in callers {
             let Some(id) = caller.id() else { continue };
@@ -94,10 +101,22 @@ impl Work<'_> {
                 self.base.users_among(&mut users, key).services.insert(id);
             }
         }
+        for &id in plugins {
+            let keys = |snapshot: &Snapshot| {
+                snapshot.plugin(id).map(|plugin| keys_of_plugin(plugin)).unwrap_or_default()
+            };
+            let (before, after) = (keys(self.base), keys(&self.next));
+            for key in before.difference(&after) {
+                self.base.users_among(&mut users, key).plugins.remove(&id);
+            }
+            for key in after.difference(&before) {
+                self.base.users_among(&mut users, key).plugins.insert(id);
+            }
+        }
         let changes = users.into_iter().map(|(key, users)| Change {
             hash: self.base.hashes.secret(key.0, key.1.as_str()),
             id: key,
-            value: (!users.callers.is_empty() || !users.services.is_empty()).then(|| Arc::new(users)),
+            value: users.is_any().then(|| Arc::new(users)),
         });
         self.next.secret_users = self.base.secret_users.with(changes.collect());
     }
@@ -115,7 +134,12 @@ impl Snapshot {
     ) -> &'u mut SecretUsers {
         users.entry(key.clone()).or_insert_with(|| match self.users_of(key) {
             Some(known) => SecretUsers::clone(known),
-            None => SecretUsers { key: key.clone(), callers: BTreeSet::new(), services: BTreeSet::new() },
+            None => SecretUsers {
+                key: key.clone(),
+                callers: BTreeSet::new(),
+                services: BTreeSet::new(),
+                plugins: BTreeSet::new(),
+            },
         })
     }
 }
@@ -141,4 +165,17 @@ fn keys_of_service(service: &Service) -> BTreeSet<SecretKey> {
         return BTreeSet::new();
     };
     text.refs().into_iter().map(|name| (service.account, name.clone())).collect()
+}
+
+fn keys_of_plugin(entry: &PluginEntry) -> BTreeSet<SecretKey> {
+    let (account, settings) = (entry.plugin.account, &entry.plugin.settings);
+    let texts = settings.config.secrets(&settings.kind);
+    let names = texts.iter().flat_map(|(_, text)| text.refs());
+    names.map(|name| (account, name.clone())).collect()
+}
+
+impl SecretUsers {
+    fn is_any(&self) -> bool {
+        !(self.callers.is_empty() && self.services.is_empty() && self.plugins.is_empty())
+    }
 }
