@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use keyward_access::Snapshot;
 use keyward_access::jwt::TokenMemory;
-use keyward_http::{Head, Outcome, Peer};
+use keyward_http::{CallOuts, Head, Outcome, Peer};
 use keyward_model::{CallsKey, Day, DenyReason, Timestamp};
 
 use crate::diagnosis::DiagnosisBudget;
@@ -29,6 +29,7 @@ pub(crate) struct Core {
     pub(crate) apis: PublishedApis,
     pub(crate) services: Services,
     pub(crate) chains: Chains,
+    pub(crate) call_outs: CallOuts,
     pub(crate) tokens: TokenMemory,
     pub(crate) time: TimeText,
     pub(crate) forwarded: ForwardedFields,

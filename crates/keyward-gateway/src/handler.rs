@@ -102,6 +102,7 @@ impl Gateway {
             apis: Default::default(),
             services: Default::default(),
             chains: Default::default(),
+            call_outs: Default::default(),
             tokens: Default::default(),
             time: Default::default(),
             forwarded: Default::default(),

@@ -1,10 +1,12 @@
 //! Plugins at work: those that are bound to what is called, made ready once per change, and what they have done to one
 //! call. A call whose API, operation and gateway have none never comes here.
 
+mod backend_signature;
 mod chain;
 mod cors;
 mod custom_response;
 mod draft;
+mod ext_auth;
 mod ip_restriction;
 mod rate_limit;
 mod request_block;
@@ -16,12 +18,16 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use keyward_access::Body;
-use keyward_http::{Head, Response, Word};
-use keyward_model::{ApiId, CallerId, DenyReason, PluginId, Timestamp};
+use keyward_http::{CallOuts, Head, Response, Word};
+use keyward_model::{ApiId, CallerId, DenyReason, PluginId, ServiceId, Timestamp};
 
+use crate::RequestId;
+use crate::service::ReadyService;
+pub(crate) use backend_signature::Signing;
 pub(crate) use chain::{Chain, Chains};
 pub(crate) use cors::Preflight;
 pub(crate) use draft::{AnswerDraft, Draft, is_owned};
@@ -35,6 +41,11 @@ pub(crate) trait Act: fmt::Debug {
     /// What it needs.
     fn needs(&self) -> Needs {
         Needs::default()
+    }
+
+    /// The service that it calls.
+    fn service(&self) -> Option<ServiceId> {
+        None
     }
 
     /// Judges and changes a request.
@@ -128,6 +139,14 @@ pub(crate) struct Call<'c> {
     pub(crate) now: Timestamp,
     pub(crate) monotonic_ms: u64,
     pub(crate) limits: &'c Arc<LimitTable>,
+    /// The services that plugins of this chain call.
+    pub(crate) services: &'c [(ServiceId, Rc<ReadyService>)],
+    pub(crate) call_outs: &'c CallOuts,
+    pub(crate) request_id: &'c RequestId,
+    /// The query less its credentials.
+    pub(crate) query: Option<&'c str>,
+    /// What signs the head once it is written.
+    pub(crate) signing: &'c mut Option<Signing>,
     /// What goes to the service; absent where no plugin changes that.
     pub(crate) draft: Option<&'c mut Draft>,
     /// Complete field lines that are added to whatever is answered.
@@ -139,6 +158,15 @@ pub(crate) struct Call<'c> {
 }
 
 impl Call<'_> {
+    /// The value of a field as it will go to the service.
+    pub(crate) fn field(&self, name: &str) -> Option<&[u8]> {
+        if let Some(draft) = &self.draft {
+            return draft::value(&draft.fields, name);
+        }
+        let mut fields = self.head.fields.iter();
+        fields.find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+    }
+
     /// The body, or what to do to get it.
     pub(crate) fn body(&self, most: usize) -> Result<&[u8], Verdict> {
         if let Some(body) = self.draft.as_ref().and_then(|draft| draft.body.as_deref()) {

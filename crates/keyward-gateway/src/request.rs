@@ -13,9 +13,10 @@ use keyward_access::{
     PluginWork, RequestHead, Snapshot, Target, Verified, authenticate_remembering, authorize, diagnose,
     resolve,
 };
-use keyward_http::{BodyLength, Forward, Head, Refused, Response, Step, Word};
+use keyward_http::{BodyLength, CallOuts, Forward, Head, Refused, Response, Step, Word};
 use keyward_model::{
-    BuiltInConfig, CallerId, CallerKind, DenyReason, GatewayId, KeySetUrl, SignatureScheme, Stage, Timestamp,
+    BuiltInConfig, CallerId, CallerKind, DenyReason, GatewayId, KeySetUrl, ServiceId, SignatureScheme, Stage,
+    Timestamp,
 };
 use smallvec::SmallVec;
 
@@ -29,8 +30,8 @@ use crate::published::PublishedApi;
 use crate::record::{Decided, Queried};
 use crate::refusal::{self, Context};
 use crate::replay;
-use crate::service::Weighted;
-use crate::{Clock, Remembered, ReplayMemory, ReplayTally, SharedAnswer, SharedReplay};
+use crate::service::{ReadyService, Weighted};
+use crate::{Clock, Remembered, ReplayMemory, ReplayTally, RequestId, SharedAnswer, SharedReplay};
 
 /// Largest body, in bytes, that is held because its digest must be checked; the API may let larger ones stream.
 const DIGEST_HOLD_MAX: usize = 1024 * 1024;
@@ -307,7 +308,13 @@ impl Decision<'_> {
         let mut run = self.run_of(core, exchange, target);
         if let Some(mut running) = run.take() {
             running.prepare(|| outbound.draft(query.as_deref()));
-            match running.request(&self.told(target, verified, body)) {
+            let services = self.services_of(core, &running);
+            let told = Told {
+                services,
+                query: query.as_deref(),
+                ..self.told(target, verified, body, &core.call_outs, outbound.request_id)
+            };
+            match running.request(&told) {
                 Passed::All => run = Some(running),
                 other => {
                     return Ok(self.follow_plugin(core, exchange, (running, other), verified, &decided));
@@ -327,6 +334,9 @@ impl Decision<'_> {
             None => query.as_deref(),
         };
         let standing = outbound.write(permit, endpoint, query, &mut core.forwarded, out);
+        if let Some(run) = &run {
+            run.sign(out);
+        }
         let body = run.as_mut().and_then(|run| run.draft.as_mut()?.body.take());
         exchange.plugins = run;
         exchange.is_head = self.head.method == "HEAD";
@@ -374,7 +384,21 @@ impl Decision<'_> {
         Some(begun.unwrap_or_else(|| Box::new(Run::new(chain))))
     }
 
-    fn told<'t>(&'t self, target: &Target<'_>, verified: Option<&Verified<'_>>, body: Body<'t>) -> Told<'t> {
+    /// The services that its plugins call, as they are now.
+    fn services_of(&self, core: &mut Core, run: &Run) -> Vec<(ServiceId, Rc<ReadyService>)> {
+        let known = run.services().iter().filter_map(|id| self.snapshot.service(*id));
+        let enabled = known.filter(|service| service.spec.enabled);
+        enabled.map(|service| (service.id, core.services.ready(service))).collect()
+    }
+
+    fn told<'t>(
+        &'t self,
+        target: &Target<'_>,
+        verified: Option<&Verified<'_>>,
+        body: Body<'t>,
+        call_outs: &'t CallOuts,
+        request_id: &'t RequestId,
+    ) -> Told<'t> {
         let who = match verified {
             None => Who::Anyone,
             Some(Verified { plugin: Some(plugin), .. }) => Who::Admitted(plugin.plugin().id),
@@ -389,6 +413,10 @@ impl Decision<'_> {
             now: self.now,
             monotonic_ms: self.clock.monotonic_ms(),
             limits: self.limits,
+            services: Vec::new(),
+            call_outs,
+            request_id,
+            query: None,
         }
     }
 

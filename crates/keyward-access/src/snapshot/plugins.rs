@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use keyward_model::{
-    AccountId, ApiId, BasicAuth, BuiltInConfig, CallerId, CallerKind, Counting, Credential, CredentialDigest,
-    CredentialId, HmacAuth, IdentityClaim, JwkSet, JwtAuth, KeyAuth, Name, OpaqueProof, Operation, Origin,
-    ParseError, Plaintext, Plugin, PluginId, PluginKind, PluginPhase, Proof, SecretText, Timestamp, owned,
+    AccountId, ApiId, BasicAuth, BuiltIn, BuiltInConfig, CallerId, CallerKind, Counting, Credential,
+    CredentialDigest, CredentialId, HmacAuth, IdentityClaim, JwkSet, JwtAuth, KeyAuth, Name, OpaqueProof,
+    Operation, Origin, ParseError, Plaintext, Plugin, PluginId, PluginKind, PluginPhase, Proof, SecretText,
+    Timestamp, owned,
 };
 use uuid::Uuid;
 
@@ -57,6 +58,13 @@ impl PluginEntry {
             PluginKind::Custom(name) => (PluginWork::Custom(name.clone()), Vec::new()),
             PluginKind::BuiltIn(kind) => {
                 let config = plugin.settings.config.read(*kind).map_err(|error| error.to_string())?;
+                let unknown = config
+                    .services()
+                    .into_iter()
+                    .find(|(_, name)| !plugin.services.iter().any(|(other, _)| other == *name));
+                if let Some((field, name)) = unknown {
+                    return Err(format!("`{field}`: there is no service `{name}`"));
+                }
                 let values = match kind.phase() {
                     PluginPhase::Authentication => Vec::new(),
                     _ => values_of(&plugin, secrets),
@@ -119,7 +127,7 @@ fn work_of(plugin: &Plugin, config: BuiltInConfig, secrets: &Snapshot) -> Result
         BuiltInConfig::RequestValidation(config) => {
             Ok(PluginWork::Validate(Box::new(CallSchemas::compile(*config)?)))
         }
-        BuiltInConfig::Quota(_) | BuiltInConfig::ExtAuth(_) | BuiltInConfig::BackendSignature(_) => {
+        BuiltInConfig::Quota(_) => {
             Err(format!("plugin `{}` is not supported by this version", plugin.settings.kind))
         }
         BuiltInConfig::RateLimit(config) if config.counting != Counting::Node => {
@@ -133,7 +141,14 @@ fn work_of(plugin: &Plugin, config: BuiltInConfig, secrets: &Snapshot) -> Result
 fn values_of(plugin: &Plugin, secrets: &Snapshot) -> Vec<(SecretText, Option<Outgoing>)> {
     let texts = plugin.settings.config.secrets(&plugin.settings.kind).into_iter();
     let texts = texts.map(|(_, text)| text).filter(|text| !text.is_plain());
+    let is_signature = plugin.settings.kind == PluginKind::BuiltIn(BuiltIn::BackendSignature);
     let current = |text: SecretText| {
+        // Where a secret says where it may be sent, that is for services to hold to. A signature is not the secret.
+        let names = text.refs();
+        let mut entries = names.iter().filter_map(|name| secrets.secret_named(plugin.account, name));
+        if !is_signature && entries.any(|entry| entry.secret.spec.destinations.is_some()) {
+            return (text, None);
+        }
         let value = resolve(secrets, plugin.account, &text).into_iter().next();
         let outgoing = value.map(|Alternative { value, uses, until }| Outgoing { value, uses, until });
         (text, outgoing)

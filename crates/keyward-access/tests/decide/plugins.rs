@@ -266,3 +266,85 @@ fn a_broken_plugin_that_was_to_admit_admits_nobody() {
         assert_eq!(call.judge(&snapshot, world.gateway).unwrap_err().reason, R::CredentialMissing);
     }
 }
+
+fn stored(world: &mut World, text: &str, value: &str) -> Secret {
+    Secret {
+        id: SecretId::from_uuid(world.uuid()),
+        account: world.account,
+        spec: SecretSpec {
+            account: name("default"),
+            name: name(text),
+            description: String::new(),
+            enabled: true,
+            valid_until: None,
+            source: SecretSource::Stored(Some(Plaintext::new(value))),
+            previous: None,
+            destinations: None,
+            use_by: None,
+            read_by: None,
+        },
+        version: 1,
+        rotated: NOON,
+    }
+}
+
+#[test]
+fn a_key_by_reference_opens_the_door_as_long_as_the_secret_holds() {
+    let config = r#"{"credentials":["$ref{partner_key}"],"keys":["x-api-key"]}"#;
+    let (mut world, _, plugin) = world(&[ApiKey], "key-auth", config);
+    let first = stored(&mut world, "partner_key", KEY);
+    let put = |secret: &Secret| SnapshotUpdate::UpsertSecret(Box::new(secret.clone()));
+    let judge = |snapshot: &keyward_access::Snapshot, value: &str| {
+        let permit = get("/orders").header("x-api-key", value).judge(snapshot, world.gateway);
+        permit.map(|permit| permit.plugin()).map_err(|denial| denial.reason)
+    };
+    let nothing = world.snapshot();
+    for value in [KEY, "$ref{partner_key}"] {
+        assert_eq!(judge(&nothing, value), Err(R::SecretUnresolvable), "there is no such secret");
+    }
+    let there = nothing.apply(revision(2), &[put(&first)]).unwrap();
+    assert_eq!(judge(&there, KEY), Ok(Some(plugin)));
+    assert_eq!(judge(&there, "$ref{partner_key}"), Err(R::CredentialUnknown));
+    // With an overlap both values are accepted, then the new one alone.
+    let mut second = first.clone();
+    second.version = 2;
+    second.spec.source = SecretSource::Stored(Some(Plaintext::new(OTHER)));
+    let previous = PreviousValue { version: 1, value: Some(Plaintext::new(KEY)), until: at(1_000) };
+    second.spec.previous = Some(previous);
+    let rotated = there.apply(revision(3), &[put(&second)]).unwrap();
+    assert_eq!((judge(&rotated, KEY), judge(&rotated, OTHER)), (Ok(Some(plugin)), Ok(Some(plugin))));
+    let later = get("/orders").header("x-api-key", KEY).at(at(1_000)).judge(&rotated, world.gateway);
+    assert_eq!(later.unwrap_err().reason, R::CredentialExpired);
+    second.spec.enabled = false;
+    let disabled = rotated.apply(revision(4), &[put(&second)]).unwrap();
+    assert_eq!(judge(&disabled, OTHER), Err(R::SecretUnresolvable));
+    let gone = rotated.apply(revision(4), &[SnapshotUpdate::RemoveSecret(second.id)]).unwrap();
+    assert_eq!(judge(&gone, OTHER), Err(R::SecretUnresolvable));
+}
+
+#[test]
+fn what_is_sent_is_the_current_value_and_only_where_it_may_be() {
+    let config = r#"{"request":{"headers":{"set":[{"name":"x-token","value":"Bearer $ref{token}"}]}}}"#;
+    let (mut world, _, plugin) = world(&[Anyone], "transform", config);
+    let mut token = stored(&mut world, "token", "first");
+    let put = |secret: &Secret| SnapshotUpdate::UpsertSecret(Box::new(secret.clone()));
+    let kind = PluginKind::BuiltIn(BuiltIn::Transform);
+    let text = world.plugins[&plugin].settings.config.secrets(&kind).remove(0).1;
+    let value = |snapshot: &keyward_access::Snapshot| {
+        let entry = snapshot.plugin(plugin).unwrap();
+        entry.value_of(&text, NOON).map(|value| value.expose_secret().to_owned())
+    };
+    let snapshot = world.snapshot();
+    assert_eq!(value(&snapshot), None);
+    let snapshot = snapshot.apply(revision(2), &[put(&token)]).unwrap();
+    assert_eq!(value(&snapshot).as_deref(), Some("Bearer first"));
+    token.spec.source = SecretSource::Stored(Some(Plaintext::new("second")));
+    token.spec.previous =
+        Some(PreviousValue { version: 1, value: Some(Plaintext::new("first")), until: at(1_000) });
+    let snapshot = snapshot.apply(revision(3), &[put(&token)]).unwrap();
+    assert_eq!(value(&snapshot).as_deref(), Some("Bearer second"));
+    token.spec.destinations = Some(Vec::new());
+    let snapshot = snapshot.apply(revision(4), &[put(&token)]).unwrap();
+    assert_eq!(value(&snapshot), None, "it says where it may be sent");
+    assert!(!format!("{:?}", snapshot.plugin(plugin).unwrap()).contains("second"));
+}

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use keyward_access::{PluginEntry, PluginSet, PluginWork};
-use keyward_model::{ApiId, BuiltInConfig, PluginId, PluginPhase};
+use keyward_model::{ApiId, BuiltInConfig, PluginId, PluginPhase, ServiceId};
 
+use super::backend_signature::BackendSignatureAct;
 use super::cors::{CorsAct, Preflight};
 use super::custom_response::CustomResponseAct;
+use super::ext_auth::ExtAuthAct;
 use super::ip_restriction::IpRestrictionAct;
 use super::rate_limit::RateLimitAct;
 use super::request_block::RequestBlockAct;
@@ -33,6 +35,8 @@ pub(crate) struct Chain {
     pub(crate) links: Box<[Link]>,
     /// Of all of them together.
     pub(crate) needs: Needs,
+    /// The services that they call.
+    pub(crate) services: Box<[ServiceId]>,
     cors: Option<Rc<CorsAct>>,
 }
 
@@ -68,7 +72,7 @@ impl Chain {
     fn new(set: PluginSet<'_>) -> Self {
         let mut links = Vec::new();
         let mut cors = None;
-        for phase in [PluginPhase::Limit, PluginPhase::Request] {
+        for phase in [PluginPhase::Limit, PluginPhase::Request, PluginPhase::Outbound] {
             for entry in set.iter().filter(|entry| entry.phase() == phase) {
                 let plugin = entry.plugin().id;
                 let act: Rc<dyn Act> = match entry.work() {
@@ -88,7 +92,8 @@ impl Chain {
             answers: all.answers || one.answers,
             answer_bodies: all.answer_bodies || one.answer_bodies,
         });
-        Self { entries: set.iter().cloned().collect(), links: links.into(), needs, cors }
+        let services = links.iter().filter_map(|link| link.act.service()).collect();
+        Self { entries: set.iter().cloned().collect(), links: links.into(), needs, services, cors }
     }
 
     fn is_of(&self, set: PluginSet<'_>) -> bool {
@@ -115,6 +120,13 @@ fn act_of(entry: &Arc<PluginEntry>) -> Rc<dyn Act> {
             BuiltInConfig::IpRestriction(config) => Rc::new(IpRestrictionAct(config.as_ref().clone())),
             BuiltInConfig::CustomResponse(config) => Rc::new(CustomResponseAct(config.as_ref().clone())),
             BuiltInConfig::RateLimit(config) => Rc::new(RateLimitAct(config.as_ref().clone())),
+            BuiltInConfig::BackendSignature(config) => Rc::new(BackendSignatureAct::new(config, entry)),
+            BuiltInConfig::ExtAuth(config) => {
+                let plugin = entry.plugin();
+                let mut services = plugin.services.iter();
+                let service = services.find(|(name, _)| *name == config.service).map(|(_, id)| *id);
+                Rc::new(ExtAuthAct::new(config, plugin.id, service))
+            }
             BuiltInConfig::Transform(config) => Rc::new(TransformAct::new(config, entry)),
             _ => Rc::new(Closed),
         },

@@ -5,13 +5,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use keyward_access::Body;
-use keyward_http::{Reply, Response, ResponseHead, Word};
-use keyward_model::{PluginId, Timestamp};
+use keyward_http::{CallOuts, Reply, Response, ResponseHead, Word};
+use keyward_model::{PluginId, ServiceId, Timestamp};
 
 use super::draft::AnswerDraft;
-use super::{AnswerCall, Call, Chain, Draft, LimitTable, Refusal, Verdict};
+use super::{AnswerCall, Call, Chain, Draft, LimitTable, Refusal, Signing, Verdict};
 use crate::RequestId;
 use crate::refusal::push_request_id;
+use crate::service::ReadyService;
 
 /// How far a call has come, and what was done to it. It is kept while the call waits for its body, or for word.
 #[derive(Debug)]
@@ -24,6 +25,7 @@ pub(crate) struct Run {
     /// Complete field lines that are added to whatever is answered.
     pub(crate) added: Vec<u8>,
     pub(crate) owned: Vec<&'static str>,
+    signing: Option<Signing>,
     answer: Option<AnswerDraft>,
     /// How many plugins have let the answer pass, from the last one on.
     answer_passed: usize,
@@ -54,6 +56,10 @@ pub(crate) struct Told<'t> {
     pub(crate) now: Timestamp,
     pub(crate) monotonic_ms: u64,
     pub(crate) limits: &'t Arc<LimitTable>,
+    pub(crate) services: Vec<(ServiceId, Rc<ReadyService>)>,
+    pub(crate) call_outs: &'t CallOuts,
+    pub(crate) request_id: &'t RequestId,
+    pub(crate) query: Option<&'t str>,
 }
 
 impl Run {
@@ -66,6 +72,7 @@ impl Run {
             draft: None,
             added: Vec::new(),
             owned: Vec::new(),
+            signing: None,
             answer: None,
             answer_passed: 0,
         }
@@ -89,6 +96,18 @@ impl Run {
         self.draft = Some(draft);
     }
 
+    /// The services that its plugins call.
+    pub(crate) fn services(&self) -> &[ServiceId] {
+        &self.chain.services
+    }
+
+    /// Signs the head that is written, where a plugin does.
+    pub(crate) fn sign(&self, out: &mut Vec<u8>) {
+        if let Some(signing) = &self.signing {
+            signing.sign(out);
+        }
+    }
+
     /// Asks those that have not let it pass yet.
     pub(crate) fn request(&mut self, told: &Told<'_>) -> Passed {
         let chain = Rc::clone(&self.chain);
@@ -104,6 +123,11 @@ impl Run {
                 now: told.now,
                 monotonic_ms: told.monotonic_ms,
                 limits: told.limits,
+                services: &told.services,
+                call_outs: told.call_outs,
+                request_id: told.request_id,
+                query: told.query,
+                signing: &mut self.signing,
                 draft: self.draft.as_mut(),
                 added: &mut self.added,
                 owned: &mut self.owned,

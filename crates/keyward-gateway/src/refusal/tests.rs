@@ -127,7 +127,7 @@ fn a_401_says_what_could_be_presented() {
     let missing = denial(Dialect::Plain, DenyReason::CredentialMissing);
     let challenges = |admits: &[CredentialKind]| {
         let api = api(admits);
-        let context = Context { api: Some(&api), allow: Vec::new() };
+        let context = Context { api: Some(&api), ..Context::default() };
         field(&of_denial(&missing, &request_id(), &context), "www-authenticate")
     };
     assert_eq!(challenges(&[K::ApiKey, K::Jwt]), ["Bearer realm=\"keyward\""]);
@@ -140,7 +140,7 @@ fn a_401_says_what_could_be_presented() {
 #[test]
 fn a_405_lists_the_methods() {
     let denial = denial(Dialect::Plain, DenyReason::MethodNotAllowed);
-    let context = Context { api: None, allow: vec!["DELETE", "GET"] };
+    let context = Context { allow: vec!["DELETE", "GET"], ..Context::default() };
     assert_eq!(field(&of_denial(&denial, &request_id(), &context), "allow"), ["DELETE, GET"]);
 }
 

@@ -1,10 +1,9 @@
 //! `custom-response`: an answer of Keyward's own.
 
-use super::given::{FIELD_VALUE, Given, HEADER, check_settable, element};
+use super::given::{FIELD_VALUE, Given, HEADER, check_settable, element, no_secret};
 use super::json::ConfigError;
 use super::shape::{Member, Need, Shape};
 use super::transform::NamedValue;
-use crate::Plaintext;
 
 /// What to answer, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,14 +64,15 @@ impl CustomResponse {
     ]);
 
     pub(super) fn read(given: Given<'_>) -> Result<Self, ConfigError> {
-        let header = |given: Given<'_>| {
-            let value = Plaintext::new(given.text("value")).into();
-            Some(NamedValue { name: given.text("name").into(), value })
+        let header = |(at, given): (usize, Given<'_>)| {
+            let value = no_secret(&format!("headers[{at}].value"), given.text("value"))?;
+            Ok(NamedValue { name: given.text("name").into(), value })
         };
+        no_secret("body", given.text("body"))?;
         let statuses = given.list("enable_on_status");
         let read = Self {
             status: given.whole_if("status"),
-            headers: given.list("headers").filter_map(header).collect(),
+            headers: given.list("headers").enumerate().map(header).collect::<Result<_, ConfigError>>()?,
             body: given.text("body").into(),
             enable_on_status: statuses
                 .filter_map(|value| u16::try_from(super::given::whole(value.0)?).ok())

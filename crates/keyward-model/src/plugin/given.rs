@@ -67,6 +67,14 @@ pub(super) fn secret_of(text: &str) -> SecretText {
     SecretText::parse(text).unwrap_or_else(|_| Plaintext::new(text).into())
 }
 
+/// A text that goes to clients: a reference in it would show them the secret.
+pub(super) fn no_secret(path: &str, text: &str) -> Result<SecretText, ConfigError> {
+    if text.contains("$ref{") {
+        return Err(ConfigError::rule(path, "goes to clients: it refers to no secret"));
+    }
+    Ok(Plaintext::new(text).into())
+}
+
 /// A whole number, also where it is written as `1.0`, as JSON Schema has it.
 pub(super) fn whole(value: &Value) -> Option<i64> {
     const EXACT: f64 = 9_007_199_254_740_992.0;

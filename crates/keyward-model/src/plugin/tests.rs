@@ -236,6 +236,12 @@ fn errors_carry_the_path_and_no_secret() {
             "request.headers.set[0].value",
         ),
         (BuiltIn::KeyAuth, r#"{"credentials":["$ref{hunter2"],"keys":["a"]}"#, "credentials[0]"),
+        (BuiltIn::CustomResponse, r#"{"body":"$ref{hunter2}"}"#, "body"),
+        (
+            BuiltIn::Transform,
+            r#"{"response":{"headers":{"add":[{"name":"a","value":"$ref{hunter2}"}]}}}"#,
+            "response.headers.add[0].value",
+        ),
         (BuiltIn::Cors, r#"{"origins":["*"],"credentials":true}"#, "credentials"),
         (BuiltIn::RateLimit, r#"{"requests":1}"#, "per"),
         (

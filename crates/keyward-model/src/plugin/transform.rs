@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::given::{Given, HEADER, check_settable};
+use super::given::{FIELD_VALUE, Given, HEADER, check_settable, no_secret};
 use super::held_body;
 use super::json::ConfigError;
 use super::shape::{Format, Member, Need, Shape};
@@ -195,6 +195,17 @@ const HEADER_VALUE: Shape = Shape::Object(&[
     VALUE,
 ]);
 
+/// What goes to clients is no secret, and refers to none.
+const ANSWER_VALUE: Shape = Shape::Object(&[
+    Member { name: "name", shape: Shape::format(256, HEADER), need: Need::Required, help: "Its name." },
+    Member {
+        name: "value",
+        shape: Shape::Text { least: 0, most: 4_096, format: FIELD_VALUE },
+        need: Need::Required,
+        help: "Its value.",
+    },
+]);
+
 const PARAMETER_VALUE: Shape = Shape::Object(&[
     Member { name: "name", shape: Shape::format(256, PARAMETER), need: Need::Required, help: "Its name." },
     VALUE,
@@ -202,6 +213,7 @@ const PARAMETER_VALUE: Shape = Shape::Object(&[
 
 part_shape!(HEADERS, HEADER, HEADER_VALUE);
 part_shape!(QUERY, PARAMETER, PARAMETER_VALUE);
+part_shape!(ANSWER_HEADERS, HEADER, ANSWER_VALUE);
 
 const POINTERS: Shape = Shape::List { of: &Shape::format(256, POINTER), least: 0, most: MOST };
 
@@ -299,7 +311,7 @@ impl Transform {
         part(
             "response",
             Shape::Object(&[
-                part("headers", HEADERS, "Changes of header fields."),
+                part("headers", ANSWER_HEADERS, "Changes of header fields."),
                 part("body", BODY, "Changes of the fields of a JSON body."),
             ]),
             "Changes of what comes back.",
@@ -317,7 +329,7 @@ impl Transform {
                 map: request.list("map").map(mapping).collect(),
             },
             response: ResponseChange {
-                headers: part_change(response.object("headers")),
+                headers: plain_change(response.object("headers"))?,
                 body: body_change(response.object("body")),
             },
             body_bytes: given.whole("body_bytes"),
@@ -361,6 +373,23 @@ fn part_change(given: Given<'_>) -> PartChange {
         set: given.list("set").map(named).collect(),
         add: given.list("add").map(named).collect(),
     }
+}
+
+/// Changes of answers, whose values go to clients.
+fn plain_change(given: Given<'_>) -> Result<PartChange, ConfigError> {
+    let named = |list: &'static str| {
+        let values = given.list(list).enumerate().map(move |(at, given)| {
+            let path = format!("response.headers.{list}[{at}].value");
+            Ok(NamedValue { name: given.text("name").into(), value: no_secret(&path, given.text("value"))? })
+        });
+        values.collect::<Result<Vec<_>, ConfigError>>()
+    };
+    Ok(PartChange {
+        remove: given.texts("remove"),
+        rename: given.list("rename").map(rename).collect(),
+        set: named("set")?,
+        add: named("add")?,
+    })
 }
 
 fn body_change(given: Given<'_>) -> BodyChange {
