@@ -131,12 +131,6 @@ reasons! {
     /// A limit is exceeded.
     LimitExceeded = "limit_exceeded", 429,
         "Wait as long as `Retry-After` says.";
-    /// A plugin refuses the call.
-    PluginRefused = "plugin_refused", 403,
-        "The hint says what the plugin minds; the access log names the plugin. Its configuration may set another status.";
-    /// A plugin cannot do what it is for.
-    PluginFailed = "plugin_failed", 503,
-        "The owner must look at the plugin that the access log names.";
     /// A secret or key set that is referred to cannot be had now.
     SecretUnresolvable = "secret_unresolvable", 503,
         "The owner must look at the secret, or at where the key set is fetched from.";
@@ -146,6 +140,12 @@ reasons! {
     /// The service gave no answer.
     UpstreamUnavailable = "upstream_unavailable", 502,
         "The owner must look at the service.";
+    /// A plugin refuses the call.
+    PluginRefused = "plugin_refused", 403,
+        "The hint says what the plugin minds; the access log names the plugin. Its configuration may set another status.";
+    /// A plugin cannot do what it is for.
+    PluginFailed = "plugin_failed", 503,
+        "The owner must look at the plugin that the access log names.";
 }
 
 impl fmt::Display for DenyReason {
