@@ -88,7 +88,7 @@ fn judge<'a>(call: &Call<'_, 'a>) -> Result<Authentication<'a>, Denial> {
     }
     let refuse = |reason| Err(call.target.refuse(reason));
     match Collected::from(call.target, call.head) {
-        Collected::Nothing if admits.contains(CredentialKind::Anyone) => return Ok(Authentication::Absent),
+        Collected::Nothing if admits.contains(CredentialKind::Anyone) => Ok(Authentication::Absent),
         Collected::Nothing => refuse(DenyReason::CredentialMissing),
         Collected::Foreign => refuse(DenyReason::CredentialNotAdmitted),
         Collected::Several => refuse(DenyReason::CredentialAmbiguous),

@@ -47,7 +47,7 @@ pub fn authorize(
         Ok(()) => Ok(permit),
         Err(refused) => {
             let (caller, credential, grant) = (permit.caller, permit.credential, permit.grant());
-            Err(Denial { caller, credential, grant, plugin: permit.plugin(), ..refused })
+            Err(Denial { caller, credential, grant, ..refused })
         }
     }
 }
@@ -96,7 +96,7 @@ fn permit_admitted(
     let plugin = plugin.plugin().id;
     let good =
         check_credential(verified.credential, now).and_then(|()| check_caller(snapshot, verified.caller));
-    good.map_err(|reason| Denial { plugin: Some(plugin), ..target.refuse(reason) })?;
+    good.map_err(|reason| target.refuse(reason))?;
     Ok(Permit {
         basis: Basis::Plugin(plugin),
         admitted_by: Some(verified.credential.id),

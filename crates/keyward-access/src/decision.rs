@@ -102,8 +102,6 @@ pub struct Denial {
     pub credential: Option<CredentialId>,
     /// The grant that came nearest, where the reason is about grants.
     pub grant: Option<GrantId>,
-    /// The plugin that refused, or that it was refused by the credentials of.
-    pub plugin: Option<PluginId>,
     /// The API that was resolved, and its stage.
     pub target: Option<(ApiId, Stage)>,
     /// A fetched key set that might be out of date, because of which it is refused.
@@ -121,7 +119,6 @@ impl Denial {
             caller: None,
             credential: None,
             grant: None,
-            plugin: None,
             target: None,
             key_set: None,
         }

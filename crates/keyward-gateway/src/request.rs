@@ -484,10 +484,7 @@ impl Decision<'_> {
         });
         let Some((entry, config)) = configs.last() else { return Ok(None) };
         let plugin = entry.plugin().id;
-        let refuse = |hint: &'static str| {
-            let denial = denial_of(DenyReason::NonceMissing, verified).with_hint(hint);
-            Err(Denial { plugin: Some(plugin), ..denial })
-        };
+        let refuse = |hint: &'static str| Err(denial_of(DenyReason::NonceMissing, verified).with_hint(hint));
         let name = config.header.as_str();
         let mut values = self.head.fields.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
         let value = match (values.next(), values.next()) {
@@ -515,7 +512,6 @@ impl Decision<'_> {
 
     fn refuse(&self, core: &mut Core, exchange: &mut Exchange, denial: &Denial) -> Response {
         exchange.reason.set(Some(denial.reason));
-        exchange.plugin = denial.plugin;
         if denial.reason == DenyReason::SnapshotStale && denial.hint.as_deref() == Some(OTHER_STORE) {
             self.tell_of_other_store(core, exchange);
         }

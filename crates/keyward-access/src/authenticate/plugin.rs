@@ -188,14 +188,10 @@ impl<'a> Door<'a> {
         Verified { plugin: Some(self.entry), ..verified(&self.admit.caller, credential) }
     }
 
-    fn refuse(self, call: &Call<'_, '_>, reason: DenyReason) -> Denial {
-        Denial { plugin: Some(self.entry.plugin().id), ..call.refuse_plainly(reason) }
-    }
-
     fn by_value(self, call: &Call<'_, 'a>, value: &[u8]) -> Result<Verified<'a>, Denial> {
         match self.admit.by_digest(&call.snapshot.digest(value)) {
             Some(credential) => Ok(self.admitted(credential)),
-            None => Err(self.refuse(call, unknown(&[self]))),
+            None => Err(call.refuse_plainly(unknown(&[self]))),
         }
     }
 
@@ -203,7 +199,7 @@ impl<'a> Door<'a> {
         let pair = basic(value).and_then(|text| STANDARD.decode(text).ok());
         let pair = pair.filter(|pair| pair.contains(&b':'));
         let pair = pair.ok_or_else(|| {
-            self.refuse(call, DenyReason::CredentialMalformed)
+            call.refuse_plainly(DenyReason::CredentialMalformed)
                 .with_hint("send `Authorization: Basic` with the base64 form of NAME:PASSWORD")
         })?;
         self.by_value(call, &pair)
@@ -217,9 +213,9 @@ impl<'a> Door<'a> {
     ) -> Result<Verified<'a>, Denial> {
         let text = self.admit.token_in(found.part, &found.name, &found.value).unwrap_or_default();
         let text =
-            std::str::from_utf8(text).map_err(|_| self.refuse(call, DenyReason::CredentialMalformed))?;
+            std::str::from_utf8(text).map_err(|_| call.refuse_plainly(DenyReason::CredentialMalformed))?;
         let token = Unverified::parse(text).map_err(|denial| call.place(denial))?;
-        let mut refused = self.refuse(call, unknown(&[self]));
+        let mut refused = call.refuse_plainly(unknown(&[self]));
         for credential in &*self.admit.caller.credentials {
             let Some((jwt, keys)) = jwt_of(credential).and_then(|jwt| Some((jwt, jwt.keys.as_ref()?))) else {
                 continue;
@@ -228,7 +224,7 @@ impl<'a> Door<'a> {
                 Ok(held) => {
                     let fits = claims.iter().all(|(name, value)| token.claim(name) == Some(value));
                     if !fits {
-                        let refused = self.refuse(call, DenyReason::CredentialUnknown);
+                        let refused = call.refuse_plainly(DenyReason::CredentialUnknown);
                         return Err(refused.with_hint("a claim of the token is not what is asked for"));
                     }
                     let place = self.admit.places.first().map(|(part, name)| (*part, &**name));

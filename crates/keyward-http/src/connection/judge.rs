@@ -207,9 +207,9 @@ impl<H: Handler> Connection<H> {
             out.extend_from_slice(&date);
         }
         let length = if bodiless { framing.length } else { Some(body.len() as u64) };
-        if !bodiless && chunks {
-            out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
-        } else if bodiless && framing.chunked && framing.status != 204 && !work.facts.http10 {
+        let told_in_chunks = framing.chunked && framing.status != 204 && !work.facts.http10;
+        let in_chunks = if bodiless { told_in_chunks } else { chunks };
+        if in_chunks {
             out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
         } else if let Some(length) = length.filter(|_| !matches!(framing.status, 204)) {
             out.extend_from_slice(b"Content-Length: ");

@@ -46,12 +46,15 @@ impl RequestValidation {
 
     pub(super) fn read(given: Given<'_>) -> Result<Self, ConfigError> {
         let schema = |name| given.has(name).then(|| StrictJson::of(given.value(name).clone()));
-        let lower = |text: &Box<str>| text.to_ascii_lowercase().into();
         let read = Self {
             body: schema("body"),
             headers: schema("headers"),
             query: schema("query"),
-            content_types: given.texts("content_types").iter().map(lower).collect(),
+            content_types: given
+                .texts("content_types")
+                .iter()
+                .map(|text| text.to_ascii_lowercase().into())
+                .collect(),
             body_bytes: given.whole("body_bytes"),
             status: given.whole("status"),
         };
