@@ -240,7 +240,7 @@ fn grant_015_a_plugin_that_does_not_compile_is_refused_or_closes_what_it_is_boun
     let update = SnapshotUpdate::UpsertPlugin(Box::new(world.plugins.values().next().unwrap().clone()));
     world.plugins.clear();
     let good = world.snapshot();
-    let refused = good.apply(revision(2), &[update.clone()]).unwrap_err();
+    let refused = good.apply(revision(2), std::slice::from_ref(&update)).unwrap_err();
     assert!(refused.problems[0].text.contains("pattern"), "{refused}");
     let loaded = keyward_access::Snapshot::load(
         revision(2),
