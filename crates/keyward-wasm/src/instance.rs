@@ -127,14 +127,18 @@ impl Instance {
     /// Nobody will tell more of this request.
     pub(crate) fn end(&mut self, id: u32) -> Result<(), Failure> {
         let state = self.store.data_mut();
-        let Some(stream) = state.streams.get_mut(&id) else { return Ok(()) };
+        let Some(stream) = state.streams.get_mut(&id).filter(|stream| stream.ending.is_none()) else {
+            return Ok(());
+        };
         let paused = stream.progress.take().and_then(|progress| progress.paused_until);
         if let Some(until) = paused {
             state.due.remove(&(until, Due::Pause(id)));
         }
         let done = self.functions.done.as_ref();
-        if call(&mut self.store, id, done, id)? == Some(0) {
-            let state = self.store.data_mut();
+        let waits = call(&mut self.store, id, done, id)? == Some(0);
+        let state = self.store.data_mut();
+        // A guest that lets too many wait does not get to wait for them.
+        if waits && state.streams.len() <= state.common.limits.streams_max {
             let until = later(Instant::now(), state.common.limits.end_time_max);
             if let Some(stream) = state.streams.get_mut(&id) {
                 stream.ending = Some(until);

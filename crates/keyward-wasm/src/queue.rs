@@ -10,6 +10,9 @@ use tokio::sync::oneshot;
 use crate::call_out::CallAnswer;
 use crate::event::{Answer, Event, Facts};
 
+/// So many items wait before they wake the worker, though none of them is urgent.
+const QUIET_ITEMS_MAX: usize = 32;
+
 #[derive(Debug)]
 pub(crate) enum Item {
     /// An event of a request; `begin` with the first one.
@@ -28,8 +31,8 @@ pub(crate) enum Item {
 pub(crate) struct Queue {
     inner: Mutex<Inner>,
     wake: Condvar,
-    /// How many wait, for those who choose a worker.
-    len: AtomicUsize,
+    /// How many events wait, for those who choose a worker. What is no event keeps no request out.
+    events: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -42,25 +45,31 @@ struct Inner {
 impl Queue {
     /// Adds an item and wakes the worker if it sleeps. A closed queue gives the item back.
     pub(crate) fn push(&self, item: Item) -> Result<(), Item> {
-        if self.add(item)? {
+        let (asleep, _) = self.add(item)?;
+        if asleep {
             self.wake.notify_one();
         }
         Ok(())
     }
 
-    /// Adds an item that the worker need not hear of at once: it looks now and then while it has requests.
+    /// Adds an item that the worker need not hear of at once: it looks now and then while it has requests. Many of them wake it.
     pub(crate) fn push_quietly(&self, item: Item) -> Result<(), Item> {
-        self.add(item).map(|_| ())
+        let (asleep, count) = self.add(item)?;
+        if asleep && count >= QUIET_ITEMS_MAX {
+            self.wake.notify_one();
+        }
+        Ok(())
     }
 
-    fn add(&self, item: Item) -> Result<bool, Item> {
+    /// Whether the worker sleeps, and how many items wait.
+    fn add(&self, item: Item) -> Result<(bool, usize), Item> {
         let mut inner = self.lock();
         if inner.closed {
             return Err(item);
         }
+        self.events.fetch_add(is_event(&item), Ordering::Relaxed);
         inner.items.push_back(item);
-        self.len.store(inner.items.len(), Ordering::Relaxed);
-        Ok(inner.waiting)
+        Ok((inner.waiting, inner.items.len()))
     }
 
     /// The next item; `None` if there is none until `deadline`. Without a deadline it waits.
@@ -68,7 +77,7 @@ impl Queue {
         let mut inner = self.lock();
         loop {
             if let Some(item) = inner.items.pop_front() {
-                self.len.store(inner.items.len(), Ordering::Relaxed);
+                self.events.fetch_sub(is_event(&item), Ordering::Relaxed);
                 return Some(item);
             }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -84,8 +93,9 @@ impl Queue {
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.len.load(Ordering::Relaxed)
+    /// How many events wait.
+    pub(crate) fn events(&self) -> usize {
+        self.events.load(Ordering::Relaxed)
     }
 
     /// Takes nothing more, and drops what waits: whoever awaits an answer of it hears that there is none.
@@ -93,7 +103,7 @@ impl Queue {
         let mut inner = self.lock();
         inner.closed = true;
         let items = std::mem::take(&mut inner.items);
-        self.len.store(0, Ordering::Relaxed);
+        self.events.store(0, Ordering::Relaxed);
         // Dropping an item may push another one.
         drop(inner);
         drop(items);
@@ -102,4 +112,8 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_event(item: &Item) -> usize {
+    usize::from(matches!(item, Item::Event { .. }))
 }

@@ -194,7 +194,7 @@ impl RunningPlugin {
         let count = self.workers.len();
         let in_turn = (0..count).filter_map(|step| self.workers.get(turn.wrapping_add(step) % count));
         let worker =
-            in_turn.min_by_key(|worker| (worker.queue.len(), worker.users.load(Ordering::Relaxed)))?;
+            in_turn.min_by_key(|worker| (worker.queue.events(), worker.users.load(Ordering::Relaxed)))?;
         if worker.users.load(Ordering::Relaxed) > self.common.limits.streams_max {
             self.common.counts.refused.add();
             return None;
@@ -334,7 +334,7 @@ impl Exchange {
     }
 
     async fn tell(&mut self, event: Event) -> Answer {
-        if self.facts.is_some() && self.worker.queue.len() >= self.common.limits.queue_max {
+        if self.facts.is_some() && self.worker.queue.events() >= self.common.limits.queue_max {
             self.common.counts.refused.add();
             return Answer::Failed(Failure::QueueFull);
         }

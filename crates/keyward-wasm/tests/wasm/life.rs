@@ -378,6 +378,29 @@ async fn a_guest_that_never_ends_is_ended() {
 }
 
 #[tokio::test]
+async fn only_so_many_requests_wait_for_a_guest_to_end_them() {
+    let limits = Limits { streams_max: 1, end_time_max: Duration::from_secs(3600), ..limits() };
+    let plugin = run_with(&counting_ends("(i32.const 0)"), Start { limits, ..start() });
+    changes(answer(&plugin, get(&[])).await);
+    changes(answer(&plugin, get(&[])).await);
+    until(|| ends(&plugin) == [2, 1, 1]).await;
+}
+
+#[tokio::test]
+async fn many_ends_at_once_keep_no_request_out() {
+    let limits = Limits { queue_max: 40, ..limits() };
+    let plugin = run_with(&counting_ends("(i32.const 1)"), Start { limits, ..start() });
+    let mut exchanges: Vec<_> = (0..1000).map(|_| plugin.begin(facts()).unwrap()).collect();
+    for exchange in &mut exchanges {
+        changes(exchange.request(get(&[])).await);
+    }
+    drop(exchanges);
+    changes(answer(&plugin, get(&[])).await);
+    until(|| ends(&plugin) == [1001, 1001, 1001]).await;
+    assert_eq!(plugin.counts().refused, 0);
+}
+
+#[tokio::test]
 async fn a_plugin_that_was_let_go_finishes_its_requests_beside_the_new_one() {
     let services = Arc::new(Services::default());
     let shared = || Start { vm_id: "replaced".to_owned(), call_outs: Arc::clone(&services) as _, ..start() };
