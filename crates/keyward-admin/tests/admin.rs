@@ -22,6 +22,7 @@ const TOKEN: &str = "kw_admin_0123456789abcdefghijklmnopqrstuv";
 const WORLD: &str = r#"
 version: 1
 accounts: [{name: partner}]
+secrets: [{name: backend, value: a-value-of-the-backend}]
 services: [{name: origin, endpoints: ["http://127.0.0.1:9000"]}]
 apis:
   - {name: orders, base_path: /orders, admits: [app_signature, api_key], stages: {RELEASE: {service: origin}, TEST: {service: origin}}}
@@ -758,7 +759,7 @@ async fn a_wrong_world_changes_nothing_and_says_where() {
         "{}",
         wrong.text
     );
-    let unread = fixture.apply("version: 1\naccounts: [{name: new, colour: red}]\nsecrets: []").await;
+    let unread = fixture.apply("version: 1\naccounts: [{name: new, colour: red}]\nbudgets: []").await;
     assert_problem(&unread, 422, "invalid", "two mistakes");
     assert_eq!(unread.body["problems"].as_array().unwrap().len(), 2);
     assert_eq!(
