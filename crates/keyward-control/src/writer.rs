@@ -1,11 +1,12 @@
 //! The one writer: takes the writes that wait, runs each in a savepoint, commits them together, publishes, and only then answers.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use keyward_access::Snapshot;
-use keyward_model::Revision;
+use keyward_model::{HeldBy, Revision};
 use keyward_store::{Frame, Mark, Reads, Store, StoreError, WriteTx};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -94,6 +95,13 @@ where
 #[derive(Clone)]
 pub(crate) struct Writes {
     queue: mpsc::Sender<Box<dyn Queued>>,
+    renewals: mpsc::Sender<Renewal>,
+}
+
+/// Places at which values are held that have changed, and who waits until that is in effect.
+struct Renewal {
+    places: BTreeSet<HeldBy>,
+    done: oneshot::Sender<()>,
 }
 
 impl Writes {
@@ -122,6 +130,15 @@ impl Writes {
         self.queue.send(Box::new(write)).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
+
+    /// Lets the Snapshot have what is held at these places now; answers once it is in effect.
+    pub(crate) async fn renew_held(&self, places: BTreeSet<HeldBy>) {
+        let (done, finished) = oneshot::channel();
+        if self.renewals.send(Renewal { places, done }).await.is_ok() {
+            // A writer that ended meanwhile publishes nothing more.
+            let _ = finished.await;
+        }
+    }
 }
 
 /// Starts the writer, which is where the Snapshot moves: by writes of this node, and by those that `sights` tells of. It ends when the
@@ -136,9 +153,11 @@ pub(crate) fn start(
     sights: watch::Receiver<Option<Sight>>,
 ) -> (Writes, tokio::task::JoinHandle<()>) {
     let (queue, waiting) = mpsc::channel(QUEUE_MAX);
+    let (renewals, renewed) = mpsc::channel(1);
+    let retired = Vec::new();
     let writer =
-        Writer { store, shared, snapshots, minter, mark, left_out, waiting, sights, retired: Vec::new() };
-    (Writes { queue }, tokio::spawn(writer.run()))
+        Writer { store, shared, snapshots, minter, mark, left_out, waiting, renewed, sights, retired };
+    (Writes { queue, renewals }, tokio::spawn(writer.run()))
 }
 
 struct Writer {
@@ -150,6 +169,7 @@ struct Writer {
     mark: Mark,
     left_out: LeftOut,
     waiting: mpsc::Receiver<Box<dyn Queued>>,
+    renewed: mpsc::Receiver<Renewal>,
     sights: watch::Receiver<Option<Sight>>,
     /// Snapshots that may still be in use: they are dropped here, not where requests are served.
     retired: Vec<Arc<Snapshot>>,
@@ -164,6 +184,7 @@ impl Writer {
                     Some(first) => self.batch(first).await,
                     None => return,
                 },
+                Some(renewal) = self.renewed.recv() => self.renew(renewal),
                 seen = self.sights.changed(), if watched => match seen {
                     Ok(()) => self.follow().await,
                     // Nobody else writes to this store.
@@ -244,6 +265,25 @@ impl Writer {
         if let Err(error) = mended {
             tracing::warn!(%error, "what was left out stays so until the next start");
         }
+    }
+
+    /// Puts values in effect that are held elsewhere: the same revision, for nothing of the configuration changes.
+    fn renew(&mut self, Renewal { places, done }: Renewal) {
+        let snapshot = self.snapshots.load_full();
+        let concerned =
+            snapshot.secrets().filter(|secret| secret.held_by().is_some_and(|by| places.contains(by)));
+        let ids: Vec<_> = concerned.map(|secret| secret.id()).collect();
+        if !ids.is_empty() {
+            let loaded = snapshot.with_values_anew(&ids);
+            for problem in &loaded.quarantined {
+                tracing::error!(%problem, "cannot be used with the value that is held elsewhere now");
+            }
+            drop(snapshot);
+            self.retired.push(self.snapshots.swap(Arc::new(loaded.snapshot)));
+            self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+        }
+        // Whoever told it may have ended.
+        let _ = done.send(());
     }
 
     /// Puts a Snapshot in effect. It is reported as applied once the local copy has what led to it, so that what was once reported

@@ -15,6 +15,7 @@ mod fields;
 mod gateways;
 mod grants;
 mod groups;
+mod held;
 mod nodes;
 mod nouns;
 mod operators;
