@@ -282,11 +282,11 @@ impl Keeper {
         let (rules, finished) = (Arc::clone(&self.rules), self.finished.clone());
         tokio::task::spawn_blocking(move || {
             let now = Instant::now();
-            let look = |(path, watched): (&Box<str>, &mut Watched)| {
-                let found = watched.look(path, &rules, now)?;
-                Some((HeldBy::File(path.clone()), Some(found)))
-            };
-            let told = files.iter_mut().filter_map(look).collect();
+            let mut told = Told::new();
+            for (path, watched) in &mut files {
+                let found = watched.look(path, &rules, now);
+                told.extend(found.map(|found| (HeldBy::File(path.clone()), Some(found))));
+            }
             // Whoever asked may have ended.
             let _ = finished.blocking_send(Finding::Files(files, told));
         });

@@ -154,9 +154,19 @@ pub(crate) fn start(
 ) -> (Writes, tokio::task::JoinHandle<()>) {
     let (queue, waiting) = mpsc::channel(QUEUE_MAX);
     let (renewals, renewed) = mpsc::channel(1);
-    let retired = Vec::new();
-    let writer =
-        Writer { store, shared, snapshots, minter, mark, left_out, waiting, renewed, sights, retired };
+    let writer = Writer {
+        store,
+        shared,
+        snapshots,
+        minter,
+        mark,
+        left_out,
+        waiting,
+        renewed,
+        sights,
+        clashed: false,
+        retired: Vec::new(),
+    };
     (Writes { queue, renewals }, tokio::spawn(writer.run()))
 }
 
@@ -171,6 +181,8 @@ struct Writer {
     waiting: mpsc::Receiver<Box<dyn Queued>>,
     renewed: mpsc::Receiver<Renewal>,
     sights: watch::Receiver<Option<Sight>>,
+    /// Did a value that is held elsewhere clash with another, so that something was left out?
+    clashed: bool,
     /// Snapshots that may still be in use: they are dropped here, not where requests are served.
     retired: Vec<Arc<Snapshot>>,
 }
@@ -184,7 +196,7 @@ impl Writer {
                     Some(first) => self.batch(first).await,
                     None => return,
                 },
-                Some(renewal) = self.renewed.recv() => self.renew(renewal),
+                Some(renewal) = self.renewed.recv() => self.renew(renewal).await,
                 seen = self.sights.changed(), if watched => match seen {
                     Ok(()) => self.follow().await,
                     // Nobody else writes to this store.
@@ -268,16 +280,20 @@ impl Writer {
     }
 
     /// Puts values in effect that are held elsewhere: the same revision, for nothing of the configuration changes.
-    fn renew(&mut self, Renewal { places, done }: Renewal) {
+    async fn renew(&mut self, Renewal { places, done }: Renewal) {
+        let read_anew = self.clashed && self.reload().await.is_ok();
+        self.clashed &= !read_anew;
         let snapshot = self.snapshots.load_full();
-        let concerned =
-            snapshot.secrets().filter(|secret| secret.held_by().is_some_and(|by| places.contains(by)));
+        let held_there = |by: &HeldBy| places.contains(by);
+        let concerned = snapshot.secrets().filter(|secret| secret.held_by().is_some_and(held_there));
         let ids: Vec<_> = concerned.map(|secret| secret.id()).collect();
-        if !ids.is_empty() {
+        if !ids.is_empty() && !read_anew {
             let loaded = snapshot.with_values_anew(&ids);
             for problem in &loaded.quarantined {
                 tracing::error!(%problem, "cannot be used with the value that is held elsewhere now");
             }
+            // What was left out is not in the Snapshot any more: it comes back with the store's rows.
+            self.clashed |= !loaded.quarantined.is_empty();
             drop(snapshot);
             self.retired.push(self.snapshots.swap(Arc::new(loaded.snapshot)));
             self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);

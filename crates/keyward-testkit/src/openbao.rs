@@ -34,11 +34,12 @@ impl OpenBao {
         let folder = tempfile::tempdir().expect("a folder");
         let mut bao =
             Self { port: free_port(), folder, child: None, root: String::new(), unseal: String::new() };
-        let port = bao.port;
-        let data = bao.folder.path().join("data");
+        let (port, among, data) = (bao.port, free_port(), bao.folder.path().join("data"));
+        std::fs::create_dir(&data).expect("a folder");
         let config = format!(
-            "storage \"file\" {{ path = \"{}\" }}\nlistener \"tcp\" {{ address = \"127.0.0.1:{port}\"\n tls_disable = true }}\n\
-             disable_mlock = true\napi_addr = \"http://127.0.0.1:{port}\"\n",
+            "storage \"raft\" {{ path = \"{}\"\n node_id = \"one\"\n performance_multiplier = 1 }}\n\
+             listener \"tcp\" {{ address = \"127.0.0.1:{port}\"\n cluster_address = \"127.0.0.1:{among}\"\n tls_disable = true }}\n\
+             api_addr = \"http://127.0.0.1:{port}\"\ncluster_addr = \"https://127.0.0.1:{among}\"\n",
             data.display()
         );
         std::fs::write(bao.folder.path().join("bao.hcl"), config).expect("a configuration");
@@ -94,9 +95,9 @@ impl OpenBao {
             (status == 200 && answer["sealed"] == false).then_some(())
         });
         opened.await.expect("an open OpenBao");
-        // It serves a moment later than it is open.
+        // It is the active one a moment later than it is open.
         let ready = until_async(async || {
-            let (status, _) = self.call(Method::GET, "sys/mounts", None).await?;
+            let (status, _) = self.call(Method::GET, "sys/health", None).await?;
             (status == 200).then_some(())
         });
         ready.await.expect("an OpenBao that answers");

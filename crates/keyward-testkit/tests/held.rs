@@ -366,7 +366,7 @@ async fn files_of_the_node_are_none_that_hold_values() {
     for name in ["master.key", "admin-token"] {
         let file = gateway.node().data().join(name);
         assert!(file.exists(), "{name}");
-        let body = json!({"from": {"file": file}}).to_string();
+        let body = json!({"from": {"env": null, "file": file}}).to_string();
         let changed = Request::get("localhost", "/v1/secrets/outbound").method("PATCH");
         let changed = gateway.admin(changed.header("Content-Type", "application/json").body(body)).await;
         assert_eq!(changed.status, 200, "{}", changed.text());
@@ -412,4 +412,23 @@ async fn a_node_that_starts_again_has_what_is_held_elsewhere_when_it_listens() {
     let gateway = gateway.restart().await;
     assert_eq!(with_key(&gateway, FIRST).await, 200);
     assert_eq!(outbound(&gateway).await, (200, Some(format!("Bearer {SENT}"))));
+}
+
+#[tokio::test]
+async fn a_value_that_another_caller_has_proves_neither_the_newer_one_nor_for_ever() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (file, own) = (folder.path().join("key"), "canary-own-0123456789abcdef");
+    fs::write(&file, FIRST).expect("a file");
+    let gateway =
+        start(&format!("{{file: '{}'}}", file.display()), "{env: NONE}", HeldOptions::default()).await;
+    let other = format!(
+        "version: 1\nconsumers: [{{name: older, api_key: {{sources: [bearer], keys: [{own}]}}}}]\n\
+         grants: [{{to: {{consumer: older}}, api: in}}]\n"
+    );
+    gateway.apply(&other).await.expect("another consumer");
+    fs::write(&file, own).expect("a file");
+    until_key(&gateway, FIRST, 401).await;
+    fs::write(&file, SECOND).expect("a file");
+    until_key(&gateway, SECOND, 200).await;
+    assert_eq!(with_key(&gateway, own).await, 200, "whose it was at first keeps it or has it again");
 }

@@ -111,7 +111,7 @@ impl Schedule {
                 continue;
             }
             let why = path.why.clone().unwrap_or_else(|| "the vault does not answer".to_owned());
-            let place = |field: &Box<str>| HeldBy::Vault { path: name.clone(), field: field.clone() };
+            let place = |field: &str| HeldBy::Vault { path: name.clone(), field: field.into() };
             overdue.extend(path.fields.iter().map(|field| (place(field), why.clone())));
         }
         overdue
