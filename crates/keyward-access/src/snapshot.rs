@@ -158,7 +158,8 @@ impl Snapshot {
     /// The same revision, with what these secrets hold now that are held elsewhere. What cannot be used with a new value is left
     /// without one, and named.
     pub fn with_values_anew(&self, secrets: &[SecretId]) -> Loaded {
-        let rows = secrets.iter().filter_map(|id| self.secret(*id));
+        // Of what is in the store, no value is kept that could be compiled again.
+        let rows = secrets.iter().filter_map(|id| self.secret(*id)).filter(|entry| entry.held_by().is_some());
         let rows: Vec<_> =
             rows.map(|entry| SnapshotUpdate::UpsertSecret(Box::new(entry.secret.clone()))).collect();
         let (snapshot, quarantined) = compile::load(self, rows);

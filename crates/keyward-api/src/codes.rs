@@ -127,6 +127,7 @@ codes! {
     "route_unknown": "There is no such route";
     "row_damaged": "A row of the store cannot be believed";
     "secret_destination": "A secret may not be sent to an address of the service";
+    "secret_from": "The operator may not say that a value is held elsewhere: that takes a role in all accounts";
     "secret_held_elsewhere": "The value of a secret is held elsewhere: it is changed and shown there alone";
     "secret_malformed": "A secret value has characters or a length that none has";
     "secret_missing": "A secret value that is needed was neither given nor stored";

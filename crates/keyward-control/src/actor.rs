@@ -142,6 +142,24 @@ impl Actor {
         self.may_with(secret, secret.spec.read_by.as_ref(), Action::Reveal)
     }
 
+    /// May this actor say that a value is held elsewhere? What the nodes can reach (their environment, files, vault) is no
+    /// account's own, so it takes a role in every account.
+    ///
+    /// # Errors
+    /// Why not, and who may.
+    pub(crate) fn may_hold(&self) -> Result<(), String> {
+        let Self::Operator(acting) = self else { return Ok(()) };
+        let roles = permission("secret", Action::Create).roles;
+        match acting.roles.iter().any(|held| held.account.is_none() && roles.contains(&held.role)) {
+            true => Ok(()),
+            false => Err(format!(
+                "`{}` may not say that a value is held elsewhere: what nodes can reach is no account's own, so only operators \
+                 of all accounts may; give the value itself, or ask one of them",
+                acting.name
+            )),
+        }
+    }
+
     /// Owners may; besides them those who are named, or where nobody is, those whose role allows it.
     fn may_with(
         &self,

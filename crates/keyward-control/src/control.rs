@@ -1,13 +1,15 @@
 //! The way in.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use keyward_access::{Freshness, Snapshot};
-use keyward_model::{Name, Plaintext, Revision, World};
+use keyward_model::{HeldBy, Name, Plaintext, Revision, World};
 use keyward_store::{Store, StoreOptions};
 use tokio::task::JoinHandle;
 
@@ -57,6 +59,9 @@ pub struct Asking {
     pub once: Option<crate::Once>,
 }
 
+/// How long the answer to a write waits for values that are held elsewhere and were not asked for before.
+const SETTLE: Duration = Duration::from_secs(5);
+
 struct Inner {
     store: Arc<Store>,
     shared: Arc<Shared>,
@@ -91,6 +96,7 @@ impl Control {
             own_listeners: RwLock::new(options.own_listeners),
             standing: Standing::new(!store.is_shared()),
             fetched: Arc::default(),
+            held: Arc::default(),
         });
         let mut minter = Minter::new(options.random);
         let node_id = nodes::node_id(&options.data_dir, &mut minter, shared.now())?;
@@ -370,6 +376,14 @@ impl Control {
         Usage { control: self }
     }
 
+    /// Lets the Snapshot have what these places hold now; answers once it is in effect.
+    pub(crate) async fn renew_held(&self, places: BTreeSet<HeldBy>) {
+        let writes = self.inner.writes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(writes) = writes {
+            writes.renew_held(places).await;
+        }
+    }
+
     pub(crate) fn store(&self) -> &Store {
         &self.inner.store
     }
@@ -395,7 +409,14 @@ impl Control {
     {
         let writes = self.inner.writes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match writes {
-            Some(writes) => writes.write(actor, action, &self.asking, work).await,
+            Some(writes) => {
+                let written = writes.write(actor, action, &self.asking, work).await;
+                if written.is_ok() && !self.asking.dry_run {
+                    // What the write named for the first time is there when it is answered, if it is to be had.
+                    self.inner.shared.held.settled(SETTLE).await;
+                }
+                written
+            }
             None => Err(ControlError::new(
                 ErrorKind::StoreUnavailable,
                 "writer_stopped",

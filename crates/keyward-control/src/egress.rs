@@ -112,7 +112,7 @@ fn refused(host: &str) -> String {
 }
 
 /// The innermost cause, without the address: its query is nobody else's.
-fn told(error: reqwest::Error) -> String {
+pub(crate) fn told(error: reqwest::Error) -> String {
     if error.is_timeout() {
         return "it does not answer in time".to_owned();
     }

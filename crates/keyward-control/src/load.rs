@@ -112,8 +112,8 @@ impl Loading {
 
     fn compile(self, shared: &Shared, revision: u64) -> FirstSnapshot {
         let Self { rows, mut quarantined, mut left_out } = self;
-        let loaded =
-            Snapshot::load(shared.revision(revision), shared.digest_key.clone(), rows.into_updates());
+        let empty = Snapshot::empty(shared.revision(revision), shared.digest_key.clone());
+        let loaded = empty.with_held_values(shared.held.clone()).filled(rows.into_updates());
         quarantined.extend(loaded.quarantined.iter().map(ToString::to_string));
         left_out.extend(loaded.quarantined.iter().map(|problem| follow::whole(problem.object).to_string()));
         for what in &quarantined {

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::Clock;
 use crate::follow::Standing;
+use crate::held::HeldTable;
 use crate::key_sets::KeySets;
 
 pub(crate) struct Shared {
@@ -18,6 +19,8 @@ pub(crate) struct Shared {
     pub(crate) standing: Standing,
     /// The key sets that were fetched, for every Snapshot of this node.
     pub(crate) fetched: Arc<KeySets>,
+    /// The values of secrets that are held elsewhere, for the same.
+    pub(crate) held: Arc<HeldTable>,
 }
 
 impl Shared {

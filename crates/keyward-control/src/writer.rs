@@ -1,11 +1,12 @@
 //! The one writer: takes the writes that wait, runs each in a savepoint, commits them together, publishes, and only then answers.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use keyward_access::Snapshot;
-use keyward_model::Revision;
+use keyward_model::{HeldBy, Revision};
 use keyward_store::{Frame, Mark, Reads, Store, StoreError, WriteTx};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -94,6 +95,13 @@ where
 #[derive(Clone)]
 pub(crate) struct Writes {
     queue: mpsc::Sender<Box<dyn Queued>>,
+    renewals: mpsc::Sender<Renewal>,
+}
+
+/// Places at which values are held that have changed, and who waits until that is in effect.
+struct Renewal {
+    places: BTreeSet<HeldBy>,
+    done: oneshot::Sender<()>,
 }
 
 impl Writes {
@@ -122,6 +130,15 @@ impl Writes {
         self.queue.send(Box::new(write)).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
+
+    /// Lets the Snapshot have what is held at these places now; answers once it is in effect.
+    pub(crate) async fn renew_held(&self, places: BTreeSet<HeldBy>) {
+        let (done, finished) = oneshot::channel();
+        if self.renewals.send(Renewal { places, done }).await.is_ok() {
+            // A writer that ended meanwhile publishes nothing more.
+            let _ = finished.await;
+        }
+    }
 }
 
 /// Starts the writer, which is where the Snapshot moves: by writes of this node, and by those that `sights` tells of. It ends when the
@@ -136,9 +153,21 @@ pub(crate) fn start(
     sights: watch::Receiver<Option<Sight>>,
 ) -> (Writes, tokio::task::JoinHandle<()>) {
     let (queue, waiting) = mpsc::channel(QUEUE_MAX);
-    let writer =
-        Writer { store, shared, snapshots, minter, mark, left_out, waiting, sights, retired: Vec::new() };
-    (Writes { queue }, tokio::spawn(writer.run()))
+    let (renewals, renewed) = mpsc::channel(1);
+    let writer = Writer {
+        store,
+        shared,
+        snapshots,
+        minter,
+        mark,
+        left_out,
+        waiting,
+        renewed,
+        sights,
+        clashed: false,
+        retired: Vec::new(),
+    };
+    (Writes { queue, renewals }, tokio::spawn(writer.run()))
 }
 
 struct Writer {
@@ -150,7 +179,10 @@ struct Writer {
     mark: Mark,
     left_out: LeftOut,
     waiting: mpsc::Receiver<Box<dyn Queued>>,
+    renewed: mpsc::Receiver<Renewal>,
     sights: watch::Receiver<Option<Sight>>,
+    /// Did a value that is held elsewhere clash with another, so that something was left out?
+    clashed: bool,
     /// Snapshots that may still be in use: they are dropped here, not where requests are served.
     retired: Vec<Arc<Snapshot>>,
 }
@@ -164,6 +196,7 @@ impl Writer {
                     Some(first) => self.batch(first).await,
                     None => return,
                 },
+                Some(renewal) = self.renewed.recv() => self.renew(renewal).await,
                 seen = self.sights.changed(), if watched => match seen {
                     Ok(()) => self.follow().await,
                     // Nobody else writes to this store.
@@ -244,6 +277,29 @@ impl Writer {
         if let Err(error) = mended {
             tracing::warn!(%error, "what was left out stays so until the next start");
         }
+    }
+
+    /// Puts values in effect that are held elsewhere: the same revision, for nothing of the configuration changes.
+    async fn renew(&mut self, Renewal { places, done }: Renewal) {
+        let read_anew = self.clashed && self.reload().await.is_ok();
+        self.clashed &= !read_anew;
+        let snapshot = self.snapshots.load_full();
+        let held_there = |by: &HeldBy| places.contains(by);
+        let concerned = snapshot.secrets().filter(|secret| secret.held_by().is_some_and(held_there));
+        let ids: Vec<_> = concerned.map(|secret| secret.id()).collect();
+        if !ids.is_empty() && !read_anew {
+            let loaded = snapshot.with_values_anew(&ids);
+            for problem in &loaded.quarantined {
+                tracing::error!(%problem, "cannot be used with the value that is held elsewhere now");
+            }
+            // What was left out is not in the Snapshot any more: it comes back with the store's rows.
+            self.clashed |= !loaded.quarantined.is_empty();
+            drop(snapshot);
+            self.retired.push(self.snapshots.swap(Arc::new(loaded.snapshot)));
+            self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+        }
+        // Whoever told it may have ended.
+        let _ = done.send(());
     }
 
     /// Puts a Snapshot in effect. It is reported as applied once the local copy has what led to it, so that what was once reported

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use keyward::{Node, NodeOptions, RedisOptions};
 use keyward_access::Freshness;
 use keyward_api::WorldFile;
-use keyward_control::{Actor, Applied, ApplyOptions, OpenIdOptions};
+use keyward_control::{Actor, Applied, ApplyOptions, HeldOptions, OpenIdOptions};
 use keyward_gateway::{Clock, SystemClock};
 use keyward_model::{Plaintext, Timestamp};
 use tempfile::TempDir;
@@ -70,6 +70,8 @@ pub struct Setup {
     pub open_id: Option<OpenIdOptions>,
     /// How often what was used is written down; absent: as by default.
     pub usage_every: Option<Duration>,
+    /// How secrets are fetched whose values are held elsewhere; absent: as by default, and looked at often.
+    pub held: Option<HeldOptions>,
 }
 
 impl Gateway {
@@ -338,6 +340,10 @@ async fn open(
     if let Some(every) = setup.usage_every {
         options.usage.every = every;
     }
+    if let Some(held) = setup.held.clone() {
+        options.held = held;
+    }
+    options.held.look_every = Duration::from_millis(20);
     options.workers = setup.workers.unwrap_or(1);
     options.freshness = Some(Arc::<Confirmed>::clone(confirmed));
     options.apply = apply;

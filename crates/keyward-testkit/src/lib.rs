@@ -11,6 +11,7 @@ pub mod gateway;
 pub mod identity_provider;
 pub mod judge;
 pub mod key_server;
+pub mod openbao;
 pub mod operate;
 pub mod operators;
 pub mod oracle;

@@ -15,6 +15,7 @@ mod fields;
 mod gateways;
 mod grants;
 mod groups;
+mod held;
 mod nodes;
 mod nouns;
 mod operators;
@@ -48,7 +49,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     #[command(after_help = examples::SERVE)]
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     #[command(after_help = examples::BACKUP)]
     Backup(backup::Backup),
     #[command(after_help = examples::RESTORE)]

@@ -12,8 +12,9 @@ use keyward_access::Freshness;
 use keyward_admin::{Admin, AdminOptions, AdminServer, AdminToken};
 use keyward_api::{FieldProblem, WorldFile};
 use keyward_control::{
-    Actor, ApplyOptions, Control, ControlError, ControlOptions, KeySetKeeper, KeySetOptions, Minter,
-    NodeInfo, OpenId, OpenIdOptions, Random, SystemRandom, UsageKeeper, UsageOptions,
+    Actor, ApplyOptions, Control, ControlError, ControlOptions, HeldCounts, HeldKeeper, HeldOptions,
+    KeySetKeeper, KeySetOptions, Minter, NodeInfo, OpenId, OpenIdOptions, Random, SystemRandom, UsageKeeper,
+    UsageOptions, VaultLogin,
 };
 use keyward_gateway::{
     AccessLog, Clock, Gateway, History, ReplayMemory, ReplayOptions, SystemClock, transport_limits,
@@ -78,6 +79,8 @@ pub struct NodeOptions {
     pub freshness: Option<Arc<dyn Freshness>>,
     /// How key sets are fetched.
     pub key_sets: KeySetOptions,
+    /// How secrets are fetched whose values are held elsewhere.
+    pub held: HeldOptions,
     /// How use is written down.
     pub usage: UsageOptions,
 }
@@ -96,6 +99,9 @@ const NEWCOMERS: Duration = Duration::from_secs(1);
 
 /// For how long requests that are on their way may take to be complete.
 const UNDECIDED: Duration = Duration::from_secs(5);
+
+/// How long a start waits for values that are held elsewhere; what is not there by then is refused until it is.
+const HELD_AT_START: Duration = Duration::from_secs(5);
 
 /// Where access records go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,6 +145,7 @@ impl NodeOptions {
             stream_grace: STREAM_GRACE,
             freshness: None,
             key_sets: KeySetOptions::default(),
+            held: HeldOptions::default(),
             usage: UsageOptions::default(),
         }
     }
@@ -229,6 +236,7 @@ pub struct Node {
     following: Following,
     usage: UsageKeeper,
     key_sets: KeySetKeeper,
+    held: HeldKeeper,
 }
 
 impl Node {
@@ -272,6 +280,11 @@ impl Node {
             .map_err(|source| NodeError::AdminListen { address: options.admin, source })?;
         let admin_address = listener.local_addr().map_err(system("the admin listener has no address"))?;
         control.add_own_listeners(&[admin_address]);
+        let held = HeldKeeper::start(control.clone(), held(options)).map_err(|what| NodeError::System {
+            what: "the vault cannot be used",
+            source: io::Error::other(what),
+        })?;
+        held.settled(HELD_AT_START).await;
         for file in &options.apply {
             if control.started_from_copy() {
                 tracing::warn!(file = %file.display(), "not applied: this node starts from its local copy");
@@ -292,7 +305,7 @@ impl Node {
             token: token.as_ref().and_then(|token| AdminToken::new(token.expose_secret())),
             hosts: admin_hosts(options),
             open_id: open_id(options, &control)?,
-            metrics: metrics(&gateway, &server, &control),
+            metrics: metrics(&gateway, &server, &control, held.counts()),
             metrics_open: options.metrics_open,
             clock: Arc::new(ControlClock(Arc::clone(&options.clock))),
             gateway_ready: {
@@ -330,6 +343,7 @@ impl Node {
             following,
             usage,
             key_sets,
+            held,
         })
     }
 
@@ -395,6 +409,7 @@ impl Node {
     async fn let_go(self) -> (Arc<ServerHandle>, Gateway) {
         self.usage.stop().await;
         self.key_sets.stop().await;
+        self.held.stop().await;
         drop(self.admin_socket);
         self.admin.shutdown(ADMIN_GRACE).await;
         if let Err(error) = self.gateway.replay.close() {
@@ -566,6 +581,17 @@ async fn apply(
     Ok(())
 }
 
+/// How values are fetched that are held elsewhere: never from what is the node's own.
+fn held(options: &NodeOptions) -> HeldOptions {
+    let mut held = options.held.clone();
+    let proof = held.vault.as_ref().map(|vault| match &vault.login {
+        VaultLogin::TokenFile(file) | VaultLogin::AppRole { secret_id_file: file, .. } => file.clone(),
+    });
+    held.rules.forbidden.push(options.data.clone());
+    held.rules.forbidden.extend(options.master_key.iter().cloned().chain(proof));
+    held
+}
+
 /// The data plane's shared parts.
 async fn open_gateway(
     options: &NodeOptions,
@@ -662,9 +688,40 @@ fn metrics(
     gateway: &Gateway,
     server: &Arc<ServerHandle>,
     control: &Control,
+    held: Arc<dyn Fn() -> HeldCounts + Send + Sync>,
 ) -> Arc<dyn Fn() -> String + Send + Sync> {
     let (gateway, server, control) = (gateway.clone(), Arc::clone(server), control.clone());
-    Arc::new(move || gateway.metrics_page(&server.counters()) + &store_metrics(&control))
+    Arc::new(move || {
+        gateway.metrics_page(&server.counters()) + &store_metrics(&control) + &held_metrics(held())
+    })
+}
+
+/// How values are that are held elsewhere. No place is named: there may be many.
+fn held_metrics(counts: HeldCounts) -> String {
+    let HeldCounts { files, vault, places, oldest } = counts;
+    let reads = [
+        ("file", "ok", files.0),
+        ("file", "failed", files.1),
+        ("vault", "ok", vault.0),
+        ("vault", "failed", vault.1),
+    ]
+    .map(|(from, outcome, count)| {
+        format!("keyward_held_reads_total{{from=\"{from}\",outcome=\"{outcome}\"}} {count}\n")
+    });
+    format!(
+        "# HELP keyward_held_reads_total Values of secrets that were read from where they are held.\n\
+         # TYPE keyward_held_reads_total counter\n{}\
+         # HELP keyward_held_places Places outside the store that values are taken from.\n\
+         # TYPE keyward_held_places gauge\nkeyward_held_places {}\n\
+         # HELP keyward_held_places_in_trouble Those of them that have no value now.\n\
+         # TYPE keyward_held_places_in_trouble gauge\nkeyward_held_places_in_trouble {}\n\
+         # HELP keyward_held_oldest_seconds Age of the value that was read from the vault longest ago.\n\
+         # TYPE keyward_held_oldest_seconds gauge\nkeyward_held_oldest_seconds {:.3}\n",
+        reads.concat(),
+        places.0,
+        places.1,
+        oldest.as_secs_f64(),
+    )
 }
 
 /// How this node stands to its store.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use keyward_model::{
-    AccountId, CallerId, Plaintext, PluginId, Secret, SecretId, SecretName, SecretSource, SecretText,
+    AccountId, CallerId, HeldBy, Plaintext, PluginId, Secret, SecretId, SecretName, SecretSource, SecretText,
     Service, ServiceAuth, ServiceId, Timestamp, is_header_value,
 };
 
@@ -17,8 +17,9 @@ use super::{ObjectId, Snapshot};
 /// Secrets whose values are held elsewhere: no part of the configuration, but what all Snapshots of a node look at when
 /// they are compiled. Must not block.
 pub trait HeldValues: fmt::Debug + Send + Sync + 'static {
-    /// What this secret holds, as far as this node knows.
-    fn get(&self, secret: SecretId) -> HeldValue;
+    /// What there is to be found there, as far as this node knows. By the place, not by the secret: one that is described anew
+    /// never has the value of where it was before.
+    fn get(&self, held: &HeldBy) -> HeldValue;
 }
 
 /// What a secret that is held elsewhere holds.
@@ -37,7 +38,7 @@ pub struct HeldValue {
 pub struct NothingHeld;
 
 impl HeldValues for NothingHeld {
-    fn get(&self, _: SecretId) -> HeldValue {
+    fn get(&self, _: &HeldBy) -> HeldValue {
         HeldValue {
             trouble: Some("this node does not fetch values from elsewhere".to_owned()),
             ..HeldValue::default()
@@ -101,8 +102,8 @@ impl SecretEntry {
                 let previous = secret.spec.previous.as_mut();
                 (current, previous.and_then(|previous| Some((previous.value.take()?, previous.until))))
             }
-            SecretSource::Held(_) => {
-                let HeldValue { current, previous, trouble } = held.get(secret.id);
+            SecretSource::Held(by) => {
+                let HeldValue { current, previous, trouble } = held.get(by);
                 let why = || trouble.unwrap_or_else(|| "it was not fetched yet".to_owned());
                 (current.ok_or_else(why), previous)
             }
@@ -123,6 +124,14 @@ impl SecretEntry {
     /// Which of its values is the current one.
     pub fn version(&self) -> u64 {
         self.secret.version
+    }
+
+    /// Who holds its value, if it is not in the store.
+    pub fn held_by(&self) -> Option<&HeldBy> {
+        match &self.secret.spec.source {
+            SecretSource::Held(by) => Some(by),
+            SecretSource::Stored(_) => None,
+        }
     }
 
     /// Why nothing can be resolved by it; absent: it can.

@@ -83,6 +83,12 @@ impl Planner<'_> {
                     self.invalid("held_malformed", within(place, "from"), text);
                     return None;
                 }
+                if before.is_none_or(|before| before.spec.source != spec.source)
+                    && let Err(text) = self.context.actor.may_hold()
+                {
+                    self.problem(ErrorKind::Forbidden, "secret_from", within(place, "from"), text);
+                    return None;
+                }
                 spec.source.clone()
             }
             SecretSource::Stored(given) => {

@@ -13,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::fields::read_text;
+use super::held::Held;
 use super::output::complain;
 use super::remote::ADMIN_DEFAULT;
 use super::{Failure, Outcome};
@@ -105,6 +106,8 @@ pub(crate) struct Serve {
     /// Fetch key sets, and what an OpenID provider says, from this host also where it is on this machine or in a private network. May be given several times.
     #[arg(long, value_name = "HOST")]
     allow_egress: Vec<String>,
+    #[command(flatten)]
+    held: Held,
     /// How often what was used is written down, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = UsageOptions::default().every.as_secs(), value_parser = clap::value_parser!(u64).range(1..=3600))]
     usage_every_s: u64,
@@ -187,6 +190,8 @@ impl Serve {
 
     fn options(self) -> Result<NodeOptions, Failure> {
         let open_id = self.open_id()?;
+        let mut held = self.held.options()?;
+        held.rules.forbidden.extend(self.oidc_client_secret_file.clone());
         let access_log = match self.access_log {
             None => AccessLogTo::DataDir,
             Some(path) if path.as_os_str() == "-" => AccessLogTo::StandardError,
@@ -215,6 +220,7 @@ impl Serve {
                 .filter(|url| !url.is_empty())
                 .map(|url| RedisOptions { url, budget: Duration::from_millis(self.replay_redis_budget_ms) }),
             key_sets: KeySetOptions { allow_egress: self.allow_egress, ..KeySetOptions::default() },
+            held,
             usage: UsageOptions {
                 every: Duration::from_secs(self.usage_every_s),
                 keep_days: self.usage_keep_days,
