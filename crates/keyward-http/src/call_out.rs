@@ -338,10 +338,10 @@ mod tests {
         let (url, service) =
             service(vec![vec![chunked, "HTTP/1.1 403 No\r\nContent-Length: 2\r\nX-Why: z\r\n\r\nno"]]);
         run(async {
-            let calls = CallOuts::default();
-            let answer = calls.call(call(&url)).await.unwrap();
+            let (calls, call) = (CallOuts::default(), call(&url));
+            let answer = calls.call(call.clone()).await.unwrap();
             assert_eq!((answer.status, &*answer.body), (200, &b"ok"[..]));
-            let answer = calls.call(call(&url)).await.unwrap();
+            let answer = calls.call(call.clone()).await.unwrap();
             assert_eq!((answer.status, &*answer.body), (403, &b"no"[..]));
             assert!(answer.fields.contains(&("X-Why".into(), b"z".to_vec())));
         });
@@ -355,9 +355,9 @@ mod tests {
         let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
         let (url, service) = service(vec![vec![answer], vec![answer]]);
         run(async {
-            let calls = CallOuts::default();
-            assert_eq!(calls.call(call(&url)).await.unwrap().status, 200);
-            assert_eq!(calls.call(call(&url)).await.unwrap().status, 200);
+            let (calls, call) = (CallOuts::default(), call(&url));
+            assert_eq!(calls.call(call.clone()).await.unwrap().status, 200);
+            assert_eq!(calls.call(call.clone()).await.unwrap().status, 200);
         });
         assert_eq!(service.join().unwrap().len(), 2);
     }

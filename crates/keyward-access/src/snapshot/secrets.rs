@@ -398,7 +398,9 @@ fn own_value(service: &Service, text: &SecretText, secrets: &Snapshot) -> Result
         None if values.is_empty() => Err(Trouble::away("its value cannot be resolved")),
         None => {
             let current = values.swap_remove(0);
-            match is_header_value(&current.value) {
+            // What a file or a vault holds often ends in a line break, which is not sent.
+            let sent = Plaintext::new(current.value.expose_secret().trim());
+            match is_header_value(&sent) {
                 true => Ok(current),
                 false => Err(Trouble::unfit("a header takes visible ASCII, without blanks at its ends")),
             }

@@ -305,6 +305,7 @@ const AUDITED: &[&str] = &[
     "node",
     "operator",
     "operator_token",
+    "secret",
     "service",
     "session",
     "stage",

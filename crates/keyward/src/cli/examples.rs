@@ -5,6 +5,12 @@ Environment:
   KEYWARD_ADMIN        Admin address of the node, as --admin says it
   KEYWARD_DATA         Data folder, as --data says it
   KEYWARD_ADMIN_TOKEN  The operator's token; absent: the data folder's `admin-token`
+  KEYWARD_VAULT_ADDRESS The server that holds values of secrets, as --vault-address says it
+  KEYWARD_VAULT_TOKEN_FILE The file with the token there, as --vault-token-file says it
+  KEYWARD_VAULT_ROLE_ID The AppRole there, as --vault-role-id says it
+  KEYWARD_VAULT_SECRET_ID_FILE The file with its secret id, as --vault-secret-id-file says it
+  KEYWARD_VAULT_CA_FILE The certificates it is known by, as --vault-ca-file says it
+  KEYWARD_VAULT_NAMESPACE The namespace there, as --vault-namespace says it
   KEYWARD_STORE        The store of `serve`, as --store says it: here its password is not seen by other users
   KEYWARD_ADMIN_URL    Where browsers reach the admin server of `serve`, as --admin-url says it
   KEYWARD_OIDC_ISSUER  The provider through which operators sign in, as --oidc-issuer says it
@@ -126,7 +132,6 @@ Examples:
 pub(super) const SECRET: &str = "\
 Examples:
   keyward secret create orders_key --value-file key.txt
-  keyward service change orders --auth-header X-Backend-Key --auth-ref orders_key
   keyward secret references orders_key
   keyward secret rotate orders_key --overlap-s 3600
   keyward secret disable orders_key --dry-run";
