@@ -322,12 +322,10 @@ fn own_value(gather: &Gather<'_>, caller: CallerId, world: &World) -> Result<(),
     let values = codes.chain(keys).filter_map(|opaque: &OpaqueSpec| opaque.value.as_ref());
     let pairs = world.applications.iter().flat_map(|entry| entry.value.key_pairs.iter().flatten());
     let known = gather.existing.credentials.get(&caller).map(Vec::as_slice).unwrap_or_default();
-    for text in values {
-        let is_known = match text.plain().map(|value| gather.reads.digest(value)) {
-            Some(digest) => known.iter().any(|known| known.row.digest == Some(digest)),
-            None => known.iter().any(|known| known.row.reference.as_ref() == Some(text)),
-        };
-        if is_known {
+    // References are told by the plan if they stand there twice; those that are there already are described again.
+    for value in values.filter_map(SecretText::plain) {
+        let digest = gather.reads.digest(value);
+        if known.iter().any(|known| known.row.digest == Some(digest)) {
             return Err(value_taken("value"));
         }
     }

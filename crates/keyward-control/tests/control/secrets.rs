@@ -406,3 +406,23 @@ consumers:
     node.apply(&world).await.unwrap();
     assert_eq!(node.revision(), before);
 }
+
+#[tokio::test]
+async fn a_caller_with_a_reference_gets_further_credentials() {
+    let node = Node::with(REFERRING).await;
+    let key = |text: &str| OpaqueSpec {
+        value: Some(SecretText::parse(text).unwrap()),
+        enabled: true,
+        valid_until: None,
+    };
+    let consumers = node.control.consumers();
+    consumers.add_api_key(&OPERATOR, named("partner"), key(OTHER)).await.unwrap();
+    consumers.add_api_key(&OPERATOR, named("partner"), key("x$ref{signing}")).await.unwrap();
+    assert!(consumers.add_api_key(&OPERATOR, named("partner"), key("$ref{partner_key}")).await.is_err());
+    let refused = consumers.add_api_key(&OPERATOR, named("partner"), key("$ref{nobody}")).await.unwrap_err();
+    assert_eq!(refused.code(), "secret_unknown");
+    let partner = Some(partner(&node).await);
+    for value in [VALUE, OTHER, "xan-app-secret-of-somebody"] {
+        assert_eq!(node.holder(value), partner, "{value}");
+    }
+}
