@@ -105,7 +105,7 @@ fn read_key_pairs(item: &Item<'_>) -> Option<Vec<KeyPairSpec>> {
 
 fn read_extension(item: &Item<'_>) -> Option<String> {
     let extension = item.prose(512)?;
-    if !text::is_header_value(&extension) {
+    if !text::is_one_line(&extension) {
         return item.wrong("must fit into a header: one line, no blanks at its ends");
     }
     Some(extension)

@@ -208,7 +208,7 @@ fn header_secret(item: &Item<'_>) -> Option<SecretText> {
     let value = item.secret_text()?;
     let written = value.written();
     let text = value.plain().unwrap_or(&written).expose_secret();
-    if text.is_empty() || text.len() > 8_192 || !text::is_header_value(text) || !text.is_ascii() {
+    if text.is_empty() || text.len() > 8_192 || !text::is_one_line(text) || !text.is_ascii() {
         return item
             .wrong("a header's value has 1 to 8192 visible ASCII characters, with blanks only within");
     }

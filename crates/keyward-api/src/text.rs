@@ -67,8 +67,8 @@ pub(crate) fn free_header(item: &Item<'_>) -> Option<HeaderName> {
     Some(name)
 }
 
-/// What can be sent as a header's value: visible characters and blanks within.
-pub(crate) fn is_header_value(text: &str) -> bool {
+/// Fits into one line of a header: no control characters, and no blanks at its ends.
+pub(crate) fn is_one_line(text: &str) -> bool {
     text.trim() == text && !text.chars().any(char::is_control)
 }
 

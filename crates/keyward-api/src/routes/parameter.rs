@@ -199,10 +199,10 @@ pub(super) const APIS: &[Parameter] = &[
     LIMIT,
 ];
 
-/// Of the access review.
 /// Of the list of those that refer to a secret.
 pub(super) const REFERENCES: &[Parameter] = &[ACCOUNT, AFTER, LIMIT];
 
+/// Of the access review.
 pub(super) const REVIEW: &[Parameter] = &[
     Parameter::new("finding", Form::Choice(Finding::WORDS), "Only this finding"),
     OF_ACCOUNT,

@@ -82,36 +82,21 @@ impl Work<'_> {
             let Some(id) = caller.id() else { continue };
             let (before, after) =
                 (keys_of_caller(caller.before.as_deref()), keys_of_caller(caller.after.as_deref()));
-            for key in before.difference(&after) {
-                self.base.users_among(&mut users, key).callers.remove(&id);
-            }
-            for key in after.difference(&before) {
-                self.base.users_among(&mut users, key).callers.insert(id);
-            }
+            self.base.count_moves(&mut users, &before, &after, id, |users| &mut users.callers);
         }
         for &id in services {
             let keys = |snapshot: &Snapshot| {
                 snapshot.service(id).map(|service| keys_of_service(service)).unwrap_or_default()
             };
             let (before, after) = (keys(self.base), keys(&self.next));
-            for key in before.difference(&after) {
-                self.base.users_among(&mut users, key).services.remove(&id);
-            }
-            for key in after.difference(&before) {
-                self.base.users_among(&mut users, key).services.insert(id);
-            }
+            self.base.count_moves(&mut users, &before, &after, id, |users| &mut users.services);
         }
         for &id in plugins {
             let keys = |snapshot: &Snapshot| {
                 snapshot.plugin(id).map(|plugin| keys_of_plugin(plugin)).unwrap_or_default()
             };
             let (before, after) = (keys(self.base), keys(&self.next));
-            for key in before.difference(&after) {
-                self.base.users_among(&mut users, key).plugins.remove(&id);
-            }
-            for key in after.difference(&before) {
-                self.base.users_among(&mut users, key).plugins.insert(id);
-            }
+            self.base.count_moves(&mut users, &before, &after, id, |users| &mut users.plugins);
         }
         let changes = users.into_iter().map(|(key, users)| Change {
             hash: self.base.hashes.secret(key.0, key.1.as_str()),
@@ -125,6 +110,23 @@ impl Work<'_> {
 impl Snapshot {
     pub(in crate::snapshot) fn users_of(&self, key: &SecretKey) -> Option<&Arc<SecretUsers>> {
         self.secret_users.get(self.hashes.secret(key.0, key.1.as_str())).find(|users| users.is(key))
+    }
+
+    /// Takes a user off the secrets that it no longer refers to, and counts it at those that it refers to newly.
+    fn count_moves<I: Ord + Copy>(
+        &self,
+        users: &mut BTreeMap<SecretKey, SecretUsers>,
+        before: &BTreeSet<SecretKey>,
+        after: &BTreeSet<SecretKey>,
+        id: I,
+        set: impl Fn(&mut SecretUsers) -> &mut BTreeSet<I>,
+    ) {
+        for key in before.difference(after) {
+            set(self.users_among(users, key)).remove(&id);
+        }
+        for key in after.difference(before) {
+            set(self.users_among(users, key)).insert(id);
+        }
     }
 
     fn users_among<'u>(
