@@ -25,7 +25,7 @@ pub use entry::{ApiEntry, CallerEntry, CredentialEntry, GrantEntry, GroupEntry};
 pub use hashes::digest_credential;
 use hashes::{Digester, Hashes};
 pub(crate) use plugins::{Admit, AdmitBy};
-pub use plugins::{ApiPlugins, PluginEntry, PluginSet, PluginWork};
+pub use plugins::{ApiPlugins, PluginEntry, PluginSet, PluginWork, plugin_takes};
 use routes::{HostKey, HostRoutes};
 pub(crate) use routes::{Matched, Route};
 pub use secrets::{HeldValue, HeldValues, NothingHeld, SecretEntry, ServiceEntry};

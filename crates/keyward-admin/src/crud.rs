@@ -55,7 +55,9 @@ fn first(problems: &[FieldProblem]) -> Problem {
 macro_rules! crud {
     ($nouns:ident, $plural:literal, $spec:ty, $show:expr) => {
         crate::crud::crud!(known $nouns, $show);
-
+        crate::crud::crud!(create $nouns, $plural, $spec, $show);
+    };
+    (create $nouns:ident, $plural:literal, $spec:ty, $show:expr) => {
         pub(crate) async fn create(
             State(admin): State<Admin>,
             asked: Asked,
@@ -89,6 +91,9 @@ macro_rules! crud {
             Ok(crate::answer::page(revision, page, $show))
         }
 
+        crate::crud::crud!(one $nouns, $show);
+    };
+    (one $nouns:ident, $show:expr) => {
         pub(crate) async fn show(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
             let revision = admin.control().revision();
             let view = admin.control().$nouns().get(&asked.actor, asked.object()?).await?;

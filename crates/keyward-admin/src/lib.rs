@@ -28,6 +28,7 @@ mod open;
 mod open_id;
 mod operators;
 mod patience;
+mod plugins;
 mod refusal;
 mod request;
 mod review;

@@ -10,8 +10,8 @@ use keyward_api::Route;
 
 use crate::{
     Admin, accounts, apis, applications, audit, callers, consumers, contract, credentials, explain, gateways,
-    grants, groups, guard, health, nodes, once, open_id, operators, patience, refusal, review, secrets,
-    services, sessions, usage, world,
+    grants, groups, guard, health, nodes, once, open_id, operators, patience, plugins, refusal, review,
+    secrets, services, sessions, usage, world,
 };
 
 /// Everything that the admin address answers.
@@ -189,6 +189,14 @@ fn handler(route: Route) -> MethodRouter<Admin> {
         Route::ChangeGrant => patch(grants::change),
         Route::RevokeGrant => post(grants::revoke),
         Route::RenounceGrant => post(grants::renounce),
+        Route::ListPlugins => get(plugins::list),
+        Route::CreatePlugin => post(plugins::create),
+        Route::ShowPlugin => get(plugins::show),
+        Route::ChangePlugin => patch(plugins::change),
+        Route::DeletePlugin => delete(plugins::delete),
+        Route::EnablePlugin => post(plugins::enable),
+        Route::DisablePlugin => post(plugins::disable),
+        Route::ListPluginKinds => get(plugins::kinds),
 
         Route::ReviewAccess => get(review::list),
         Route::ListUsage => get(usage::list),

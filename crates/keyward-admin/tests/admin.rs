@@ -34,6 +34,7 @@ groups: [{name: staff, members: [ann]}]
 grants:
   - {to: {application: shop}, api: orders, stages: [RELEASE]}
   - {to: {group: staff}, api: orders}
+plugins: [{plugin: key-auth, on: {api: orders}, config: {credentials: [a-key-that-is-written-out], keys: [apikey]}}]
 "#;
 
 struct Fixture {
@@ -363,6 +364,10 @@ async fn existing(fixture: &Fixture, route: Route) -> String {
                 .as_str()
                 .unwrap()]);
         }
+        "plugin" if route != Route::CreatePlugin && route != Route::ListPlugins => {
+            return route
+                .fill([fixture.call("GET", "/v1/plugins").await.body["items"][0]["id"].as_str().unwrap()]);
+        }
         "grant" => {
             return route
                 .fill([fixture.call("GET", "/v1/grants").await.body["items"][0]["id"].as_str().unwrap()]);
@@ -372,7 +377,7 @@ async fn existing(fixture: &Fixture, route: Route) -> String {
             let _ = fixture.json("POST", "/v1/operators", alice).await;
             "alice"
         }
-        "session" | "leak" => return route.path().to_owned(),
+        "session" | "leak" | "plugin" => return route.path().to_owned(),
         "node" => return path_of(route),
         other => panic!("{other} is new"),
     };
@@ -731,7 +736,7 @@ async fn a_world_is_applied_and_exported() {
     assert_eq!((&again.body["created"], &again.body["changed"]), (&json!([]), &json!([])), "{}", again.text);
     let exported = fixture.call("GET", "/v1/export").await;
     assert_eq!(exported.headers[CONTENT_TYPE], "application/yaml");
-    for secret in ["shop-secret", "SHOPCODE", "ann-key"] {
+    for secret in ["shop-secret", "SHOPCODE", "ann-key", "a-key-that-is-written-out"] {
         assert!(!exported.text.contains(secret), "{secret} is in the export");
     }
     let applied = fixture.apply(&exported.text).await;

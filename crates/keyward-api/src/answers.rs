@@ -45,7 +45,7 @@ pub struct Stored<T> {
     /// Of a secret: how it stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<SecretStatus>,
-    /// Of a secret or a service: why it cannot be used now, as this node sees it; absent: it can.
+    /// Of a secret, a service or a plugin: why it cannot be used now, as this node sees it; absent: it can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
     /// Of a grant: when it was revoked.

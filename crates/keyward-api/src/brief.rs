@@ -3,12 +3,13 @@
 //! What the defaults are is known in one place, the readers: the least that describes an object is read and
 //! written again, and what comes of it is what can be left out of any other.
 
-use keyward_model::{JwtSpec, KeyPairSpec, Located, Noun, OpaqueSpec, World};
+use keyward_model::{JwtSpec, KeyPairSpec, Located, Noun, OpaqueSpec, PluginSpec, World};
 use serde::Serialize;
 
 use crate::document::{Key, Node, Position, Value};
 use crate::dollar::Dollars;
 use crate::noun::Described;
+use crate::plugins::LimitSpec;
 use crate::read::Reader;
 
 /// The whole world, every noun that it names, in the order of the contract's page.
@@ -31,7 +32,26 @@ pub(crate) fn world(world: &World) -> Result<Node, String> {
     add(Noun::Consumer, list(&world.consumers))?;
     add(Noun::Group, list(&world.groups))?;
     add(Noun::Grant, list(&world.grants))?;
+    add(Noun::Plugin, list(&doubled(&world.plugins)))?;
+    if world.names_limits {
+        let limits: Vec<_> = world
+            .limits
+            .iter()
+            .map(|spec| Located { place: spec.place.clone(), value: LimitSpec(spec.value.clone()) })
+            .collect();
+        entries.push(entry(crate::world::LIMITS, list(&limits)?));
+    }
     Ok(Node { at: Position::default(), value: Value::Map(entries) })
+}
+
+/// Plugins whose configurations have their dollar signs doubled, as a world file has them.
+fn doubled(plugins: &[Located<PluginSpec>]) -> Vec<Located<PluginSpec>> {
+    let mut doubled = plugins.to_vec();
+    for plugin in &mut doubled {
+        let settings = &mut plugin.value.settings;
+        settings.config = settings.config.doubled(&settings.kind);
+    }
+    doubled
 }
 
 fn list<T: Described>(specs: &[Located<T>]) -> Result<Node, String> {

@@ -6,7 +6,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::routes::{Method, Route, encode};
-use crate::{Account, Api, Application, Consumer, Gateway, Grant, Group, Operator, Problem, Secret, Service};
+use crate::{
+    Account, Api, Application, Consumer, Gateway, Grant, Group, Operator, Plugin, Problem, Secret, Service,
+};
 
 /// Speaks to a node's admin address.
 #[derive(Clone)]
@@ -226,4 +228,5 @@ resources! {
     Group: ListGroups CreateGroup ShowGroup ChangeGroup Some(Route::DeleteGroup), Some((Route::EnableGroup, Route::DisableGroup));
     Operator: ListOperators CreateOperator ShowOperator ChangeOperator Some(Route::DeleteOperator), Some((Route::EnableOperator, Route::DisableOperator));
     Grant: ListGrants CreateGrant ShowGrant ChangeGrant None, None;
+    Plugin: ListPlugins CreatePlugin ShowPlugin ChangePlugin Some(Route::DeletePlugin), Some((Route::EnablePlugin, Route::DisablePlugin));
 }

@@ -39,6 +39,8 @@ codes! {
     "changed_meanwhile": "The object is no longer the one that `If-Match` names";
     "claim_missing": "A claim to hand on is not named";
     "clock_skew": "The tolerance on times is too large";
+    "config_invalid": "The configuration of a plugin is not one that its kind takes";
+    "config_unreadable": "The stored configuration of a plugin cannot be read";
     "conflict": "Another object has what this one claims";
     "contradiction": "The store holds what this would contradict";
     "copy_unusable": "The local copy of the store cannot be used";
@@ -115,6 +117,8 @@ codes! {
     "password_unhashed": "The password could not be hashed";
     "password_wrong": "The old password is not right";
     "path_malformed": "The path is not UTF-8";
+    "plugin_changed": "A plugin stays what it is";
+    "plugin_on_gateway": "Only plugins of account `default` are bound to a gateway";
     "previous_of_held": "A secret that is held elsewhere keeps its own history";
     "provider_refused": "The provider did not sign the operator in";
     "provider_unavailable": "The provider through which operators sign in does not answer";

@@ -73,6 +73,9 @@ forms! {
     DestinationHost = {"type": "string", "minLength": 1, "maxLength": 261, "pattern": r"^(\*\.)?[A-Za-z0-9_.\[\]:-]+$", "examples": ["api.example.com"]};
     /// The name of an environment variable.
     VariableName = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,255}$", "examples": ["ORDERS_KEY"]};
+    /// What a plugin does: a built-in, or a custom one by its name.
+    PluginName = {"type": "string", "minLength": 1, "maxLength": 128,
+        "pattern": r"^[\p{L}\p{N}_.:-]([\p{L}\p{N}_.: -]*[\p{L}\p{N}_.:-])?$", "examples": ["key-auth"]};
     /// What refers to a secret.
     ReferrerNoun = {"type": "string", "enum": ["application", "consumer", "service", "plugin"]};
     /// The name of a header field; those that the transport or the gateway owns are refused.
@@ -145,6 +148,15 @@ forms! {
     /// How a signature is computed.
     Algorithm = {"type": "string", "enum": HmacAlgorithm::ALL.map(HmacAlgorithm::as_str)};
 }
+
+/// The configuration of a plugin.
+pub(crate) struct PluginConfiguration;
+
+/// The configuration of a plugin `rate-limit`, beside the other fields.
+pub(crate) struct LimitConfiguration;
+
+/// A JSON Schema.
+pub(crate) struct JsonSchemaDocument;
 
 /// A list of one to `MOST` items, none of them twice.
 pub(crate) struct Many<T, const MOST: usize>(PhantomData<T>);

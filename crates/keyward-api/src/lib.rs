@@ -28,6 +28,7 @@ mod noun;
 mod openapi;
 mod operations;
 mod operators;
+mod plugins;
 mod problem;
 mod read;
 mod review;
@@ -62,6 +63,7 @@ pub use noun::Described;
 pub use openapi::{SESSION_COOKIE, openapi};
 pub use operations::OperationName;
 pub use operators::{OpenIdentity, Operator, OperatorToken, RoleHeld, StoredToken};
+pub use plugins::{Limit, Plugin, PluginKindView, PluginTarget};
 pub use problem::{FieldProblem, PROBLEM_JSON, Problem};
 pub use review::ReviewItem;
 pub use routes::{

@@ -2,7 +2,8 @@
 
 use keyward_model::{
     AccountSpec, ApiSpec, ApplicationSpec, ConsumerSpec, GatewaySpec, GrantSpec, GroupSpec, JwtSpec,
-    KeyPairSpec, MemberSpec, OpaqueSpec, OperatorSpec, OperatorTokenSpec, SecretSpec, ServiceSpec, StageSpec,
+    KeyPairSpec, MemberSpec, OpaqueSpec, OperatorSpec, OperatorTokenSpec, PluginSpec, SecretSpec,
+    ServiceSpec, StageSpec,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,7 +13,7 @@ use crate::dollar::Dollars;
 use crate::read::{Item, Reader};
 use crate::{
     FieldProblem, GrantBatchSpec, NewApplicationSpec, NewConsumerSpec, accounts, apis, applications, callers,
-    consumers, credentials, gateways, grants, groups, jwt, operators, secrets, services,
+    consumers, credentials, gateways, grants, groups, jwt, operators, plugins, secrets, services,
 };
 
 /// A `*Spec` of the model that has a description: a DTO with the field names of the world file.
@@ -99,6 +100,7 @@ described! {
     ConsumerSpec => consumers::Consumer, consumers::read, r#"{"name":"a"}"#;
     GroupSpec => groups::Group, groups::read, r#"{"name":"a"}"#;
     GrantSpec => grants::Grant, grants::read, r#"{"to":{"group":"a"},"api":"a"}"#;
+    PluginSpec => plugins::Plugin, plugins::read, r#"{"plugin":"a","on":{"api":"a"}}"#;
     KeyPairSpec => credentials::KeyPair, credentials::read_key_pair, "{}";
     OpaqueSpec => credentials::Opaque, credentials::read_opaque, "{}";
     JwtSpec => jwt::Jwt, jwt::read, "{}";

@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use keyward_model::{Located, ParseError, Place, Plaintext, SecretText};
+use serde_json::Value as Json;
 
 use crate::FieldProblem;
 use crate::document::{Node, Position, Value};
@@ -250,6 +251,97 @@ impl<'a> Item<'a> {
             Some(number) if range.contains(&number) => Some(number),
             _ => self.wrong(format_args!("must be a whole number from {} to {}", range.start(), range.end())),
         }
+    }
+
+    /// A whole number in this range, unquoted, that may be below zero.
+    pub(crate) fn integer(&self, range: RangeInclusive<i64>) -> Option<i64> {
+        match self.unquoted()?.parse::<i64>() {
+            Ok(number) if range.contains(&number) => Some(number),
+            _ => self.wrong(format_args!("must be a whole number from {} to {}", range.start(), range.end())),
+        }
+    }
+
+    /// Any JSON that is to look like this, as far as it says what an unquoted text is. Texts that are secrets there, and with
+    /// `secrets` all of them, may refer to secrets, and come as they are written.
+    pub(crate) fn json(&self, shape: &keyward_model::Shape, secrets: bool) -> Option<Json> {
+        match &self.node.value {
+            Value::Null => Some(Json::Null),
+            Value::Plain(text) if !self.reader.plain_is_text => match serde_json::from_str(text) {
+                Ok(value) => Some(value),
+                Err(_) => self.wrong("is not a number, true, false or null"),
+            },
+            Value::Plain(_) | Value::Quoted(_) => self.json_scalar(shape, secrets),
+            Value::List(_) => {
+                let of = match shape.among(&Json::Array(Vec::new())) {
+                    keyward_model::Shape::List { of, .. } => of,
+                    _ => &keyward_model::Shape::Any,
+                };
+                self.list(|item| item.json(of, secrets)).map(Json::Array)
+            }
+            Value::Map(_) => {
+                let shape = shape.among(&Json::Object(serde_json::Map::new()));
+                let mut members = Some(serde_json::Map::new());
+                for (name, node) in self.entries()? {
+                    if self.under(name, node, |item| item.is_absent()) {
+                        continue;
+                    }
+                    let value = self.under(name, node, |item| item.json(shape.member(name), secrets));
+                    members = members.zip(value).map(|(mut members, value)| {
+                        members.insert(name.to_owned(), value);
+                        members
+                    });
+                }
+                members.map(Json::Object)
+            }
+        }
+    }
+
+    /// A text; or, unquoted and where no text is expected, what it says.
+    fn json_scalar(&self, shape: &keyward_model::Shape, secrets: bool) -> Option<Json> {
+        use keyward_model::Shape as S;
+        let of_text = shape.among(&Json::String(String::new()));
+        let (is_text, is_secret) = match of_text {
+            S::Secret { .. } => (true, true),
+            S::Text { .. } | S::OneOf(_) => (true, secrets),
+            _ => (false, secrets),
+        };
+        let refers = matches!(&self.node.value, Value::Plain(text) if is_secret && text.contains("$ref{"));
+        if let (Value::Plain(_), false) = (&self.node.value, is_text || refers) {
+            let text = self.unquoted()?;
+            let number = || serde_json::from_str(&text).ok().map(Json::Number);
+            let word = match text.as_str() {
+                "true" => Some(Json::Bool(true)),
+                "false" => Some(Json::Bool(false)),
+                _ => number(),
+            };
+            if word.is_some() {
+                return word;
+            }
+        } else if let (Value::Plain(text), S::Either(_)) = (&self.node.value, shape) {
+            let other = serde_json::from_str::<Json>(text).ok();
+            if let Some(other) = other.filter(|value| !matches!(shape.among(value), S::Any)) {
+                return Some(other);
+            }
+        }
+        let dollars = match (&self.reader.dollars, is_secret) {
+            (Dollars::Api, false) => None,
+            (dollars, _) => Some(dollars),
+        };
+        let refs = if is_secret { Refs::Kept } else { Refs::Refused };
+        self.raw_text(dollars, refs).map(Json::String)
+    }
+
+    /// Reports a problem with what stands on this path below this value, or as far on it as there is something.
+    pub(crate) fn wrong_below<T>(&self, path: &str, message: impl fmt::Display) -> Option<T> {
+        let Place { line, column, .. } = self.node.locate(path);
+        let path = match (self.path.to_string(), path) {
+            (own, "") => own,
+            (own, below) if own.is_empty() => below.to_owned(),
+            (own, below) => format!("{own}.{below}"),
+        };
+        let problem = FieldProblem { line, column, path, message: message.to_string() };
+        self.reader.problems.borrow_mut().push(problem);
+        None
     }
 
     /// An unquoted scalar's text (empty for anything else), with variables put in.

@@ -9,7 +9,7 @@ pub use parameter::{Form, Parameter};
 use about::{list, made, one, plain, redirect, text, written};
 use parameter::{
     ACCOUNTS, APIS, APPLY, AUDIT, AUDIT_EXPORT, AUDIT_MARK, DELETE, DRY, EXPLAIN, EXPORT, FIND, GRANTS, LIST,
-    NAMED, NONE, ONE, REFERENCES, RENOUNCE, REVIEW, TAGGED, USAGE, WHO_CAN,
+    NAMED, NONE, ONE, PLUGINS, REFERENCES, RENOUNCE, REVIEW, TAGGED, USAGE, WHO_CAN,
 };
 
 use crate::consumers::Consumer;
@@ -18,9 +18,9 @@ use crate::groups::GivenMember;
 use crate::{
     Account, Answer, Api, Application, Applied, AuditCheck, AuditEntry, BootstrapAnswer, Credential, Deleted,
     Done, Explanation, ForeignCaller, Gateway, Grant, GrantBatch, GrantsGiven, Group, Jwt, NewApplication,
-    NewConsumer, Node, Operator, OperatorToken, PasswordChange, Reference, Revealed, RevealedSecret,
-    ReviewItem, Revoked, Secret, SecretRollback, SecretRotation, Service, SignIn, StageBinding, Stored,
-    StoredToken, Usage, WhoAmI, WhoCan,
+    NewConsumer, Node, Operator, OperatorToken, PasswordChange, Plugin, PluginKindView, Reference, Revealed,
+    RevealedSecret, ReviewItem, Revoked, Secret, SecretRollback, SecretRotation, Service, SignIn,
+    StageBinding, Stored, StoredToken, Usage, WhoAmI, WhoCan,
 };
 
 pub use keyward_model::Action;
@@ -417,6 +417,27 @@ routes! {
     /// Give up a grant on behalf of the caller it is for, for good and at once.
     RenounceGrant = Post "/v1/grants/{id}/renounce", "grant" Revoke:
         one::<Revoked>(RENOUNCE).by_id("grt_").if_match();
+
+    /// List plugins, oldest first: all, those bound to an API or a gateway, those of one kind.
+    ListPlugins = Get "/v1/plugins", "plugin" List: list::<Stored<Plugin>>(PLUGINS);
+    /// Bind a plugin to a gateway, an API or an operation.
+    CreatePlugin = Post "/v1/plugins", "plugin" Create:
+        made::<Stored<Plugin>>(NONE).takes::<Plugin>(r#"{"plugin": "key-auth", "on": {"api": "orders"}, "config": {"credentials": ["$ref{partner_key}"], "keys": ["apikey", "x-api-key"]}}"#);
+    /// Show a plugin, without the secrets that are written out in it.
+    ShowPlugin = Get "/v1/plugins/{id}", "plugin" Show: one::<Stored<Plugin>>(NONE).by_id("plg_");
+    /// Change a plugin: only what is sent changes.
+    ChangePlugin = Patch "/v1/plugins/{id}", "plugin" Change:
+        one::<Stored<Plugin>>(NONE).by_id("plg_").changes::<Plugin>(r#"{"config": {"in_query": false}}"#);
+    /// Delete a plugin.
+    DeletePlugin = Delete "/v1/plugins/{id}", "plugin" Delete: plain::<Deleted>(DRY).by_id("plg_").if_match();
+    /// Let a plugin take effect again.
+    EnablePlugin = Post "/v1/plugins/{id}/enable", "plugin" Enable:
+        one::<Stored<Plugin>>(NONE).by_id("plg_").if_match();
+    /// Let a plugin take no effect, at once.
+    DisablePlugin = Post "/v1/plugins/{id}/disable", "plugin" Disable:
+        one::<Stored<Plugin>>(NONE).by_id("plg_").if_match();
+    /// List the built-in plugins, with the JSON Schema of what each can be told.
+    ListPluginKinds = Get "/v1/plugin-kinds", "plugin" List: list::<PluginKindView>(NONE);
 
     /// List what somebody should look at: what is unused, ends soon, is weak or leads nowhere.
     ReviewAccess = Get "/v1/access-review", "access_review" List: list::<ReviewItem>(REVIEW);

@@ -7,8 +7,11 @@ use keyward_model::{Located, Noun, World};
 use crate::FieldProblem;
 use crate::document::{Doubled, Node, SyntaxError};
 use crate::dollar::Dollars;
+use crate::plugins::LimitSpec;
 use crate::read::{Item, Reader, Shape};
-use crate::{accounts, apis, applications, brief, consumers, gateways, grants, groups, secrets, services};
+use crate::{
+    accounts, apis, applications, brief, consumers, gateways, grants, groups, plugins, secrets, services,
+};
 
 /// A world file that was read: what it says, and where each part of it stands.
 #[derive(Clone, Debug)]
@@ -17,6 +20,9 @@ pub struct WorldFile {
     pub world: World,
     document: Node,
 }
+
+/// The key of plugins `rate-limit` in their short form.
+pub(crate) const LIMITS: &str = "limits";
 
 const SHAPE: Shape = Shape {
     noun: "a world file",
@@ -31,8 +37,10 @@ const SHAPE: Shape = Shape {
         "consumers",
         "groups",
         "grants",
+        "plugins",
+        LIMITS,
     ],
-    later: &["plugins", "limits", "operators", "budgets"],
+    later: &["operators", "budgets"],
 };
 
 impl WorldFile {
@@ -120,7 +128,7 @@ fn read_world(root: &Item<'_>) -> Option<World> {
         other => item.wrong(format_args!("version `{other}` is not known; this version reads 1")),
     });
     let named = |noun: &Noun| fields.has(noun.plural());
-    fields.refuse_empty_lists(Noun::ALL.iter().map(|noun| noun.plural()));
+    fields.refuse_empty_lists(Noun::ALL.iter().map(|noun| noun.plural()).chain([LIMITS]));
     let nouns: BTreeSet<Noun> = Noun::ALL.into_iter().filter(named).collect();
     let accounts = fields.or("accounts", Vec::new(), |item| entries(item, accounts::read));
     let gateways = fields.or("gateways", Vec::new(), |item| entries(item, gateways::read));
@@ -131,6 +139,11 @@ fn read_world(root: &Item<'_>) -> Option<World> {
     let consumers = fields.or("consumers", Vec::new(), |item| entries(item, consumers::read));
     let groups = fields.or("groups", Vec::new(), |item| entries(item, groups::read));
     let grants = fields.or("grants", Vec::new(), |item| entries(item, grants::read));
+    let plugins = fields.or("plugins", Vec::new(), |item| entries(item, plugins::read));
+    let limits = fields.or(LIMITS, Vec::new(), |item| {
+        entries(item, |item| plugins::read_limit(item).map(|LimitSpec(spec)| spec))
+    });
+    let names_limits = fields.has(LIMITS);
     version?;
     Some(World {
         nouns,
@@ -143,6 +156,9 @@ fn read_world(root: &Item<'_>) -> Option<World> {
         consumers: consumers?,
         groups: groups?,
         grants: grants?,
+        plugins: plugins?,
+        limits: limits?,
+        names_limits,
     })
 }
 

@@ -1,6 +1,6 @@
 //! Accounts: what can be done with them.
 
-use keyward_model::{Account, AccountId, AccountSpec, Name, Noun, Qualified, Timestamp, World};
+use keyward_model::{Account, AccountId, AccountSpec, Noun, Qualified, Timestamp, World};
 use keyward_store::{ApisOf, CallerFilter, ListPage, ObjectsOf, RecordId, Stored, Within};
 
 use crate::gather::Gather;
@@ -123,8 +123,8 @@ impl Object for AccountObject {
         Some(account.id)
     }
 
-    fn name(entity: &Account) -> &Name {
-        &entity.name
+    fn name(entity: &Account) -> String {
+        entity.name.to_string()
     }
 
     fn into_spec(view: AccountView) -> AccountSpec {

@@ -1,8 +1,6 @@
 //! APIs: what can be done with them.
 
-use keyward_model::{
-    AccountId, Api, ApiId, ApiSpec, CredentialKind, Name, Noun, Qualified, Timestamp, World,
-};
+use keyward_model::{AccountId, Api, ApiId, ApiSpec, CredentialKind, Noun, Qualified, Timestamp, World};
 use keyward_store::{ApisOf, ListPage, RecordId, Stored};
 
 use crate::gateways::GatewayObject;
@@ -125,8 +123,8 @@ impl Object for ApiObject {
         Some(api.account)
     }
 
-    fn name(entity: &Api) -> &Name {
-        &entity.name
+    fn name(entity: &Api) -> String {
+        entity.name.to_string()
     }
 
     fn into_spec(view: ApiView) -> ApiSpec {
@@ -175,7 +173,8 @@ impl Object for ApiObject {
     async fn around(gather: &mut Gather<'_>, api: &Api) -> Result<(), ControlError> {
         let grants = gather.reads.grants_on(api.id).await?;
         gather.add_grants(grants);
-        Ok(())
+        let plugins = gather.reads.plugins_on_apis(&[api.id]).await?;
+        Ok(gather.add_plugins(plugins).await?)
     }
 
     async fn page(

@@ -1,7 +1,7 @@
 //! Applications: what can be done with them.
 
 use keyward_model::{
-    AccountId, ApplicationSpec, Caller, CallerId, CallerKind, GrantSpec, KeyPairSpec, Name, Noun, OpaqueSpec,
+    AccountId, ApplicationSpec, Caller, CallerId, CallerKind, GrantSpec, KeyPairSpec, Noun, OpaqueSpec,
     Qualified, Timestamp, World,
 };
 use keyward_store::{ListPage, RecordId, Stored};
@@ -186,8 +186,8 @@ impl Object for ApplicationObject {
         Some(caller.account)
     }
 
-    fn name(entity: &Caller) -> &Name {
-        &entity.name
+    fn name(entity: &Caller) -> String {
+        entity.name.to_string()
     }
 
     fn into_spec(view: ApplicationView) -> ApplicationSpec {

@@ -1,8 +1,8 @@
 //! Consumers: what can be done with them.
 
 use keyward_model::{
-    AccountId, ApiKeySpec, Caller, CallerId, CallerKind, ConsumerSpec, GrantSpec, JwtSpec, KeySource, Name,
-    Noun, OpaqueSpec, Qualified, Timestamp, World,
+    AccountId, ApiKeySpec, Caller, CallerId, CallerKind, ConsumerSpec, GrantSpec, JwtSpec, KeySource, Noun,
+    OpaqueSpec, Qualified, Timestamp, World,
 };
 use keyward_store::{ListPage, RecordId, Stored};
 
@@ -181,8 +181,8 @@ impl Object for ConsumerObject {
         Some(caller.account)
     }
 
-    fn name(entity: &Caller) -> &Name {
-        &entity.name
+    fn name(entity: &Caller) -> String {
+        entity.name.to_string()
     }
 
     fn into_spec(view: ConsumerView) -> ConsumerSpec {

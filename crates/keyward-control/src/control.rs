@@ -21,8 +21,8 @@ use crate::shared::Shared;
 use crate::writer::{Work, Writes};
 use crate::{
     Accounts, Actor, Apis, Applications, Applied, ApplyOptions, Audit, Callers, Clock, Consumers,
-    ControlError, Credentials, ErrorKind, Gateways, Grants, Groups, Minter, Operators, Random, Review,
-    Secrets, Services, Sessions, Usage, follow, load, nodes, writer,
+    ControlError, Credentials, ErrorKind, Gateways, Grants, Groups, Minter, Operators, Plugins, Random,
+    Review, Secrets, Services, Sessions, Usage, follow, load, nodes, writer,
 };
 
 /// How a node's control is set up.
@@ -272,6 +272,11 @@ impl Control {
     /// What can be done with services.
     pub fn services(&self) -> Services<'_> {
         Services { control: self }
+    }
+
+    /// What can be done with plugins.
+    pub fn plugins(&self) -> Plugins<'_> {
+        Plugins { control: self }
     }
 
     /// What can be done with secrets.

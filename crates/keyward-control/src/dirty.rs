@@ -13,7 +13,7 @@ use crate::plan::Owner;
 /// What was touched, as the Snapshot counts.
 #[derive(Default)]
 pub(crate) struct Dirty {
-    /// Accounts, gateways, secrets, services and APIs; and whether they are gone.
+    /// Accounts, gateways, secrets, services, APIs and plugins; and whether they are gone.
     single: BTreeMap<RecordId, bool>,
     /// Callers, also where only a credential of theirs was touched; and whether they are gone.
     callers: BTreeMap<CallerId, bool>,
@@ -116,7 +116,8 @@ impl Dirty {
                 | RecordId::Gateway(_)
                 | RecordId::Secret(_)
                 | RecordId::Service(_)
-                | RecordId::Api(_),
+                | RecordId::Api(_)
+                | RecordId::Plugin(_),
                 _,
             ) => {
                 self.single.insert(*id, false);
@@ -149,7 +150,8 @@ impl Dirty {
                 | RecordId::Gateway(_)
                 | RecordId::Secret(_)
                 | RecordId::Service(_)
-                | RecordId::Api(_),
+                | RecordId::Api(_)
+                | RecordId::Plugin(_),
                 _,
             ) => {
                 self.single.insert(*id, true);
@@ -184,11 +186,13 @@ impl Updates {
             (Some(Record::Secret(secret)), _) => Some(SnapshotUpdate::UpsertSecret(secret)),
             (Some(Record::Service(service)), _) => Some(SnapshotUpdate::UpsertService(service)),
             (Some(Record::Api(api)), _) => Some(SnapshotUpdate::UpsertApi(Box::new(api))),
+            (Some(Record::Plugin(plugin)), _) => Some(SnapshotUpdate::UpsertPlugin(plugin)),
             (_, RecordId::Account(id)) => Some(SnapshotUpdate::RemoveAccount(id)),
             (_, RecordId::Gateway(id)) => Some(SnapshotUpdate::RemoveGateway(id)),
             (_, RecordId::Secret(id)) => Some(SnapshotUpdate::RemoveSecret(id)),
             (_, RecordId::Service(id)) => Some(SnapshotUpdate::RemoveService(id)),
             (_, RecordId::Api(id)) => Some(SnapshotUpdate::RemoveApi(id)),
+            (_, RecordId::Plugin(id)) => Some(SnapshotUpdate::RemovePlugin(id)),
             _ => None,
         });
         Ok(())

@@ -6,7 +6,7 @@ use keyward_model::{
     AccountId, Action, CallerId, CallerKind, JwtKeySource, JwtKeys, JwtSpec, Name, Noun, Proof, Timestamp,
     World,
 };
-use keyward_store::{ApisOf, CallerFilter, GrantsOf, ListPage, ObjectsOf, Stored};
+use keyward_store::{ApisOf, CallerFilter, GrantsOf, ListPage, ObjectsOf, PluginsOf, Stored};
 
 use crate::apis::ApiObject;
 use crate::applications::ApplicationObject;
@@ -108,7 +108,8 @@ async fn export_account(
             break;
         }
     }
-    export_grants(gather, account, world).await
+    export_grants(gather, account, world).await?;
+    export_plugins(gather, account, world).await
 }
 
 async fn export_callers(
@@ -185,6 +186,26 @@ async fn export_grants(
     }
 }
 
+/// Oldest first, so that those of one kind that are bound to the same are matched as they are.
+async fn export_plugins(
+    gather: &mut Gather<'_>,
+    account: AccountId,
+    world: &mut World,
+) -> Result<(), ControlError> {
+    let mut page = ListPage::first(PAGE);
+    loop {
+        let found = gather.reads.list_plugins(&PluginsOf::within(account), &page).await?;
+        let more = next(&mut page, &found, |plugin| plugin.id.to_string());
+        for plugin in found {
+            gather.around_plugin(&plugin.object).await?;
+            world.plugins.extend(gather.plugin_spec(&plugin.object).map(alone));
+        }
+        if !more {
+            return Ok(());
+        }
+    }
+}
+
 /// Turns to the next page; at the end back to the start, for the next noun.
 fn next<T>(page: &mut ListPage, found: &[Stored<T>], id: impl Fn(&T) -> String) -> bool {
     page.turn_to(found.last().map(|last| id(&last.object)));
@@ -202,6 +223,7 @@ fn nouns(world: &World) -> BTreeSet<Noun> {
         (Noun::Consumer, !world.consumers.is_empty()),
         (Noun::Group, !world.groups.is_empty()),
         (Noun::Grant, !world.grants.is_empty()),
+        (Noun::Plugin, !world.plugins.is_empty()),
     ];
     named.into_iter().filter_map(|(noun, is_there)| is_there.then_some(noun)).collect()
 }

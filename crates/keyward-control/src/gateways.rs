@@ -1,6 +1,6 @@
 //! Gateways: what can be done with them.
 
-use keyward_model::{AccountId, Gateway, GatewayId, GatewaySpec, Name, Noun, Qualified, Timestamp, World};
+use keyward_model::{AccountId, Gateway, GatewayId, GatewaySpec, Noun, Qualified, Timestamp, World};
 use keyward_store::{ListPage, RecordId, Stored};
 
 use crate::gather::Gather;
@@ -105,8 +105,8 @@ impl Object for GatewayObject {
         None
     }
 
-    fn name(entity: &Gateway) -> &Name {
-        &entity.spec.name
+    fn name(entity: &Gateway) -> String {
+        entity.spec.name.to_string()
     }
 
     fn into_spec(view: GatewayView) -> GatewaySpec {

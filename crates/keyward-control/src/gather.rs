@@ -6,16 +6,16 @@ use std::sync::Arc;
 use keyward_access::Snapshot;
 use keyward_model::{
     Account, AccountId, Api, ApiId, CallerId, CallerKind, GatewayId, Grant, GrantSpec, Grantee, GranteeSpec,
-    Group, GroupId, JwtKeySource, JwtSpec, Name, Plaintext, RoleIn, SecretId, SecretText, ServiceAuth,
-    ServiceId, Timestamp, World,
+    Group, GroupId, JwtKeySource, JwtSpec, Name, Plaintext, Plugin, PluginId, PluginKind, PluginOn,
+    PluginSpec, RoleIn, SecretId, SecretText, ServiceAuth, ServiceId, Timestamp, World,
 };
 use keyward_store::{
-    CredentialRow, GrantsOf, KeySetState, ListPage, ObjectsOf, Reads, StoreError, Stored, Within,
+    CredentialRow, GrantsOf, KeySetState, ListPage, ObjectsOf, PluginsOf, Reads, StoreError, Stored, Within,
 };
 
 use crate::actor::Seen;
 use crate::plan::{Existing, Known};
-use crate::views::grant_spec;
+use crate::views::{grant_spec, plugin_spec};
 use crate::{Actor, Control, ControlError, CredentialView, KeySetHealth};
 
 /// Gathers objects into an [`Existing`]. What was gathered is not read again.
@@ -54,6 +54,11 @@ impl<'r> Gather<'r> {
     pub(crate) fn trouble_of_service(&self, id: ServiceId) -> Option<String> {
         let service = self.snapshot.as_ref()?.service(id)?;
         service.trouble().map(str::to_owned)
+    }
+
+    /// Why a plugin cannot do what it is for now.
+    pub(crate) fn trouble_of_plugin(&self, id: PluginId) -> Option<String> {
+        self.snapshot.as_ref()?.plugin(id)?.trouble().map(str::to_owned)
     }
 
     /// Why a secret holds nothing now.
@@ -181,6 +186,69 @@ impl<'r> Gather<'r> {
         Ok(())
     }
 
+    /// What a plugin names, for showing it.
+    pub(crate) async fn around_plugin(&mut self, plugin: &Plugin) -> Result<(), StoreError> {
+        self.account(plugin.account).await?;
+        match plugin.on.api() {
+            Some(api) => self.api(*api).await,
+            None => self.gateways().await,
+        }
+    }
+
+    /// A plugin as it would stand in a world file, with marks for the secrets that are written out in it.
+    pub(crate) fn plugin_spec(&self, plugin: &Plugin) -> Option<PluginSpec> {
+        plugin_spec(&self.existing, plugin, &|plain| self.reads.digest(plain))
+    }
+
+    pub(crate) async fn add_plugins(&mut self, found: Vec<Stored<Plugin>>) -> Result<(), StoreError> {
+        for found in found {
+            self.around_plugin(&found.object).await?;
+            self.existing.plugins.insert(found.object.id, found.object);
+        }
+        Ok(())
+    }
+
+    /// The plugins that the world's entries may stand for, and those that send secrets to where its services and APIs lead.
+    async fn plugins_of(&mut self, world: &World) -> Result<(), StoreError> {
+        let mut apis: BTreeSet<ApiId> = BTreeSet::new();
+        let mut gateways: BTreeSet<GatewayId> = BTreeSet::new();
+        let find = |existing: &Existing, account: &Name, name: &Name| {
+            let account = *existing.accounts.find(account)?;
+            existing.apis.find(&(account, name.clone())).copied()
+        };
+        for entry in world.plugins.iter().chain(&world.limits) {
+            let spec = &entry.value;
+            match (&spec.on, spec.on.api()) {
+                (PluginOn::Gateway(name), _) => gateways.extend(self.existing.gateways.find(name)),
+                (_, api) => {
+                    apis.extend(api.and_then(|api| find(&self.existing, &spec.account, api)));
+                }
+            }
+        }
+        for entry in &world.apis {
+            apis.extend(find(&self.existing, &entry.value.account, &entry.value.name));
+        }
+        // One that is renamed is known by its id alone.
+        if !world.apis.is_empty() {
+            apis.extend(self.existing.apis.iter().map(|(id, _)| *id));
+        }
+        if !world.services.is_empty() {
+            let services: Vec<ServiceId> = self.existing.services.iter().map(|(id, _)| *id).collect();
+            for service in services {
+                for found in self.reads.apis_on_service(service).await? {
+                    apis.insert(found.object.id);
+                    self.add_api(found.object).await?;
+                }
+            }
+        }
+        let apis: Vec<ApiId> = apis.into_iter().collect();
+        let gateways: Vec<GatewayId> = gateways.into_iter().collect();
+        let found = self.reads.plugins_on_apis(&apis).await?;
+        self.add_plugins(found).await?;
+        let found = self.reads.plugins_on_gateways(&gateways).await?;
+        self.add_plugins(found).await
+    }
+
     /// Callers, with their accounts.
     pub(crate) async fn callers(&mut self, ids: &[CallerId]) -> Result<(), StoreError> {
         let missing: Vec<CallerId> =
@@ -283,7 +351,8 @@ impl<'r> Gather<'r> {
         }
         let grants = self.reads.grants_naming(id).await?;
         self.add_grants(grants);
-        Ok(())
+        let plugins = self.reads.plugins_on_gateways(&[id]).await?;
+        self.add_plugins(plugins).await
     }
 
     /// What a plan for this world needs.
@@ -293,6 +362,7 @@ impl<'r> Gather<'r> {
         }
         self.gateways().await?;
         self.services_and_apis(world).await?;
+        self.plugins_of(world).await?;
         self.secrets_of(world).await?;
         self.callers_of(world).await?;
         self.groups_of(world).await?;
@@ -340,6 +410,17 @@ impl<'r> Gather<'r> {
                 add(&spec.account, text);
             }
         }
+        for entry in world.plugins.iter().chain(&world.limits) {
+            let settings = &entry.value.settings;
+            let texts = settings.config.secrets(&settings.kind);
+            texts.iter().for_each(|(_, text)| add(&entry.value.account, text));
+        }
+        // What is sent through plugins may be led elsewhere.
+        for plugin in self.existing.plugins.values() {
+            let Some(account) = self.existing.account_name(plugin.account) else { continue };
+            let texts = plugin.settings.config.secrets(&plugin.settings.kind);
+            texts.iter().for_each(|(_, text)| add(account, text));
+        }
         for entry in &world.secrets {
             names.entry(entry.value.account.clone()).or_default().insert(entry.value.name.clone());
         }
@@ -371,6 +452,13 @@ impl<'r> Gather<'r> {
             world.services.iter().map(|entry| (&entry.value.account, &entry.value.name)).collect();
         let mut apis: BTreeSet<(&Name, &Name)> =
             world.grants.iter().map(|entry| (&entry.value.account, &entry.value.api)).collect();
+        for entry in world.plugins.iter().chain(&world.limits) {
+            let spec = &entry.value;
+            apis.extend(spec.on.api().map(|api| (&spec.account, api)));
+        }
+        let called: Vec<(Name, Name)> =
+            world.plugins.iter().flat_map(|entry| called_by(&entry.value)).collect();
+        services.extend(called.iter().map(|(account, name)| (account, name)));
         for entry in &world.apis {
             let spec = &entry.value;
             apis.insert((&spec.account, &spec.name));
@@ -557,7 +645,7 @@ impl<'r> Gather<'r> {
         Ok(())
     }
 
-    /// Callers, groups and grants of an account.
+    /// Callers, groups, grants and plugins of an account.
     pub(crate) async fn all_of(&mut self, account: AccountId) -> Result<(), ControlError> {
         self.account(account).await?;
         let mut page = ListPage::first(PAGE);
@@ -603,6 +691,20 @@ impl<'r> Gather<'r> {
             }
             self.add_grants(found);
         }
+        page.after = None;
+        loop {
+            let found = self.reads.list_plugins(&PluginsOf::within(account), &page).await?;
+            let Some(last) = found.last() else { break };
+            page.turn_to(Some(last.object.id));
+            self.add_plugins(found).await?;
+        }
         Ok(())
     }
+}
+
+/// The services that a plugin's configuration names, with its account.
+fn called_by(spec: &PluginSpec) -> Vec<(Name, Name)> {
+    let PluginKind::BuiltIn(kind) = &spec.settings.kind else { return Vec::new() };
+    let Ok(config) = spec.settings.config.read(*kind) else { return Vec::new() };
+    config.services().into_iter().map(|(_, name)| (spec.account.clone(), name.clone())).collect()
 }

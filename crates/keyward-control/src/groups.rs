@@ -1,8 +1,7 @@
 //! Groups: what can be done with them.
 
 use keyward_model::{
-    AccountId, Action, CallerId, Group, GroupId, GroupSpec, MemberSpec, Name, Noun, Qualified, Timestamp,
-    World,
+    AccountId, Action, CallerId, Group, GroupId, GroupSpec, MemberSpec, Noun, Qualified, Timestamp, World,
 };
 use keyward_store::{ListPage, Record, RecordId, Stored};
 
@@ -192,8 +191,8 @@ impl Object for GroupObject {
         Some(group.account)
     }
 
-    fn name(entity: &Group) -> &Name {
-        &entity.name
+    fn name(entity: &Group) -> String {
+        entity.name.to_string()
     }
 
     fn into_spec(view: GroupView) -> GroupSpec {

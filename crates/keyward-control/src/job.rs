@@ -360,8 +360,7 @@ impl<'s> Job<'s> {
         let mut seen = BTreeSet::new();
         let mut problems = Vec::new();
         for problem in error.problems {
-            let object = record_of(problem.object);
-            let place = object.and_then(|id| places.get(&id)).map(|place| (*place).clone());
+            let place = places.get(&record_of(problem.object)).map(|place| (*place).clone());
             if seen.insert(problem.text.clone()) {
                 let (kind, code) = match problem.kind {
                     ProblemKind::Conflict => (ErrorKind::Conflict, "conflict"),
@@ -377,8 +376,8 @@ impl<'s> Job<'s> {
 }
 
 /// The record that a problem of the Snapshot is about.
-fn record_of(object: ObjectId) -> Option<RecordId> {
-    Some(match object {
+fn record_of(object: ObjectId) -> RecordId {
+    match object {
         ObjectId::Account(id) => RecordId::Account(id),
         ObjectId::Gateway(id) => RecordId::Gateway(id),
         ObjectId::Secret(id) => RecordId::Secret(id),
@@ -387,6 +386,6 @@ fn record_of(object: ObjectId) -> Option<RecordId> {
         ObjectId::Caller(id) | ObjectId::Credential(id, _) => RecordId::Caller(id),
         ObjectId::Group(id) => RecordId::Group(id),
         ObjectId::Grant(id) => RecordId::Grant(id),
-        ObjectId::Plugin(_) => return None,
-    })
+        ObjectId::Plugin(id) => RecordId::Plugin(id),
+    }
 }

@@ -36,7 +36,8 @@ pub(crate) trait Object: Sized + Send + 'static {
     fn record_id(entity: &Self::Entity) -> RecordId;
     /// Whose it is; absent: it belongs to no account.
     fn account(entity: &Self::Entity) -> Option<AccountId>;
-    fn name(entity: &Self::Entity) -> &Name;
+    /// What people know it by.
+    fn name(entity: &Self::Entity) -> String;
     fn into_spec(view: Self::View) -> Self::Spec;
     /// A world of this one entry.
     fn world(spec: Self::Spec) -> World;
@@ -116,7 +117,7 @@ pub(crate) async fn list<O: Object>(
     let mut gather = Gather::new(reader.reads(), actor, control.now()).seeing(control);
     let mut found = O::page(&mut gather, filter, &page).await?;
     let next = cut(&mut found, &page, |entity| After {
-        name: O::name(entity).to_string(),
+        name: O::name(entity),
         id: O::record_id(entity).to_string(),
     });
     let mut items = Vec::with_capacity(found.len());

@@ -1,7 +1,7 @@
 //! Secrets: written once, referred to where they are needed, rotated without breaking anything.
 
 use keyward_model::{
-    AccountId, Action, CallerId, CredentialId, Name, Noun, Place, Plaintext, PreviousValue, Qualified,
+    AccountId, Action, CallerId, CredentialId, Noun, Place, Plaintext, PluginId, PreviousValue, Qualified,
     Secret, SecretId, SecretSource, SecretSpec, ServiceId, Timestamp, World,
 };
 use keyward_store::{ListPage, RecordId, ReferenceRow, SecretUse, Stored, Touch};
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::gather::Gather;
 use crate::object::{self, Object};
-use crate::plan::{Referrer, alone, overlap_end};
+use crate::plan::{Referrer, alone, overlap_end, plugin_label};
 use crate::views::secret_spec;
 use crate::{
     Actor, Control, ControlError, Deleted, ErrorKind, ListFilter, ObjectRef, Page, Problem, User, Warning,
@@ -48,7 +48,7 @@ pub struct SecretView {
 /// Something that refers to a secret, as people know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReferenceView {
-    /// Application, consumer or service.
+    /// Application, consumer, service or plugin.
     pub noun: Noun,
     /// Its id.
     pub id: String,
@@ -363,6 +363,16 @@ impl Gather<'_> {
                     (RecordId::Service(id), view)
                 })
             }
+            "plugin" => {
+                let Ok(id) = object.parse::<PluginId>() else { return Ok(None) };
+                let Some(found) = self.reads.plugin(id).await? else { return Ok(None) };
+                self.around_plugin(&found.object).await?;
+                let name = self.plugin_spec(&found.object).map(|spec| plugin_label(&spec));
+                let name = name.unwrap_or_else(|| found.object.settings.kind.to_string());
+                let view =
+                    ReferenceView { noun: Noun::Plugin, id: id.to_string(), name, field, credential: None };
+                Some((RecordId::Plugin(id), view))
+            }
             _ => None,
         })
     }
@@ -418,8 +428,8 @@ impl Object for SecretObject {
         Some(secret.account)
     }
 
-    fn name(entity: &Secret) -> &Name {
-        &entity.spec.name
+    fn name(entity: &Secret) -> String {
+        entity.spec.name.to_string()
     }
 
     fn into_spec(view: SecretView) -> SecretSpec {

@@ -1,6 +1,6 @@
 //! Services: what can be done with them.
 
-use keyward_model::{AccountId, Name, Noun, Qualified, Service, ServiceId, ServiceSpec, Timestamp, World};
+use keyward_model::{AccountId, Noun, Qualified, Service, ServiceId, ServiceSpec, Timestamp, World};
 use keyward_store::{ListPage, RecordId, Stored};
 
 use crate::gather::Gather;
@@ -127,8 +127,8 @@ impl Object for ServiceObject {
         Some(service.account)
     }
 
-    fn name(entity: &Service) -> &Name {
-        &entity.spec.name
+    fn name(entity: &Service) -> String {
+        entity.spec.name.to_string()
     }
 
     fn into_spec(view: ServiceView) -> ServiceSpec {
@@ -174,7 +174,8 @@ impl Object for ServiceObject {
         for found in gather.reads.apis_on_service(service.id).await? {
             gather.existing.add_api(found.object);
         }
-        Ok(())
+        let plugins = gather.reads.plugins_calling(service.id).await?;
+        Ok(gather.add_plugins(plugins).await?)
     }
 
     async fn page(

@@ -1,10 +1,11 @@
 //! Objects as they would stand in a world file: names instead of ids, no secret values.
 
 use keyward_model::{
-    Account, AccountSpec, Api, ApiKeySpec, ApiSpec, ApplicationSpec, Caller, ConsumerSpec, Grant, GrantSpec,
-    Grantee, GranteeSpec, Group, GroupSpec, IdentityClaimSpec, JwtKeySource, JwtSpec, KeyPairSpec,
-    MemberSpec, OpaqueSpec, Origin, Qualified, Secret, SecretSource, SecretSpec, SecretText, Service,
-    ServiceAuth, ServiceSpec, SignatureScheme, StageSpec,
+    Account, AccountSpec, Api, ApiId, ApiKeySpec, ApiSpec, ApplicationSpec, Caller, ConsumerSpec, Digest,
+    Grant, GrantSpec, Grantee, GranteeSpec, Group, GroupSpec, IdentityClaimSpec, JwtKeySource, JwtSpec,
+    KeyPairSpec, MemberSpec, OpaqueSpec, Origin, Plugin, PluginOn, PluginSettings, PluginSpec, Qualified,
+    Secret, SecretSource, SecretSpec, SecretText, Service, ServiceAuth, ServiceSpec, SignatureScheme,
+    StageSpec,
 };
 use keyward_store::{CredentialRow, Stored};
 
@@ -159,6 +160,23 @@ pub(crate) fn grant_spec(existing: &Existing, grant: &Grant) -> Option<GrantSpec
         operations: grant.operations.clone(),
         validity: grant.validity,
         description: grant.description.clone(),
+    })
+}
+
+/// A configuration is shown with marks for the secrets that are written out in it. `None` if something that it names was not
+/// gathered.
+pub(crate) fn plugin_spec(existing: &Existing, plugin: &Plugin, digest: &Digest<'_>) -> Option<PluginSpec> {
+    let api = |id: &ApiId| Some(existing.apis.get(id)?.name.clone());
+    let on = match &plugin.on {
+        PluginOn::Gateway(id) => PluginOn::Gateway(existing.gateways.get(id)?.spec.name.clone()),
+        PluginOn::Api(id) => PluginOn::Api(api(id)?),
+        PluginOn::Operation(id, operation) => PluginOn::Operation(api(id)?, operation.clone()),
+    };
+    let config = plugin.settings.config.shown(&plugin.settings.kind, digest);
+    Some(PluginSpec {
+        account: existing.account_name(plugin.account)?.clone(),
+        on,
+        settings: PluginSettings { config, ..plugin.settings.clone() },
     })
 }
 

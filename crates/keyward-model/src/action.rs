@@ -114,8 +114,8 @@ pub fn permission(noun: &str, action: Action) -> Permission {
         ("account", _) => OWNERS,
         ("gateway" | "node" | "group" | "member" | "grant" | "secret", _) => ADMINS,
         (
-            "world" | "service" | "api" | "stage" | "application" | "key_pair" | "app_code" | "consumer"
-            | "api_key" | "jwt" | "credential" | "caller",
+            "world" | "service" | "api" | "stage" | "plugin" | "application" | "key_pair" | "app_code"
+            | "consumer" | "api_key" | "jwt" | "credential" | "caller",
             _,
         ) => WRITERS,
         _ => OWNERS,

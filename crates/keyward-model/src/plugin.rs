@@ -34,7 +34,7 @@ use std::str::FromStr;
 pub use backend_signature::BackendSignature;
 pub use basic_auth::{BasicAuth, BasicUser};
 pub use built_in::{BuiltIn, BuiltInConfig, PluginPhase};
-pub use config::PluginConfig;
+pub use config::{Digest, PluginConfig};
 pub use cors::{Cors, CorsOrigin, NameList};
 pub use counting::{CountBy, Counting, WhenAway};
 pub use custom_response::CustomResponse;

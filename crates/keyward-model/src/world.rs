@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    AccountSpec, ApiSpec, ApplicationSpec, ConsumerSpec, GatewaySpec, GrantSpec, GroupSpec, SecretSpec,
-    ServiceSpec,
+    AccountSpec, ApiSpec, ApplicationSpec, ConsumerSpec, GatewaySpec, GrantSpec, GroupSpec, PluginSpec,
+    SecretSpec, ServiceSpec,
 };
 
 /// What a world file says, in file order. Each entry carries where it stands.
@@ -30,6 +30,12 @@ pub struct World {
     pub groups: Vec<Located<GroupSpec>>,
     /// Grants.
     pub grants: Vec<Located<GrantSpec>>,
+    /// Plugins.
+    pub plugins: Vec<Located<PluginSpec>>,
+    /// Plugins `rate-limit`, in the short form that a world file has for them.
+    pub limits: Vec<Located<PluginSpec>>,
+    /// Does the file name `limits` at all? Where it does not name plugins, pruning goes by that.
+    pub names_limits: bool,
 }
 
 /// The nouns of the admin plane, in the order in which they depend on each other.
@@ -53,11 +59,13 @@ pub enum Noun {
     Group,
     /// [`Grant`](crate::Grant)
     Grant,
+    /// [`Plugin`](crate::Plugin)
+    Plugin,
 }
 
 impl Noun {
     /// Every noun, in order of dependence.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Account,
         Self::Gateway,
         Self::Secret,
@@ -67,6 +75,7 @@ impl Noun {
         Self::Consumer,
         Self::Group,
         Self::Grant,
+        Self::Plugin,
     ];
 
     /// `application`.
@@ -81,6 +90,7 @@ impl Noun {
             Self::Consumer => "consumer",
             Self::Group => "group",
             Self::Grant => "grant",
+            Self::Plugin => "plugin",
         }
     }
 
@@ -96,6 +106,7 @@ impl Noun {
             Self::Consumer => "consumers",
             Self::Group => "groups",
             Self::Grant => "grants",
+            Self::Plugin => "plugins",
         }
     }
 }

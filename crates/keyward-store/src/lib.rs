@@ -44,6 +44,7 @@ pub use rows::credentials::CredentialRow;
 pub use rows::grants::{GrantState, GrantsOf};
 pub use rows::key_sets::{FetchedDocument, KeySetFailure, KeySetState};
 pub use rows::nodes::{NodeRow, NodeState};
+pub use rows::plugins::PluginsOf;
 pub use rows::review::ReviewOf;
 pub use rows::secrets::{ReferenceRow, SecretUse};
 pub use rows::sessions::{Bootstrap, Session};

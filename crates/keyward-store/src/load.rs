@@ -11,7 +11,9 @@ use tokio::sync::mpsc;
 
 use crate::columns::Columns;
 use crate::native::{Native, NativeRow, Source};
-use crate::rows::{accounts, apis, callers, credentials, gateways, grants, groups, secrets, services};
+use crate::rows::{
+    accounts, apis, callers, credentials, gateways, grants, groups, plugins, secrets, services,
+};
 use crate::seal::Sealer;
 use crate::{Quarantined, Record, Store, StoreError};
 
@@ -26,7 +28,7 @@ pub(crate) struct Table {
 }
 
 /// In order of dependence. APIs stand apart, for their parts stand in other tables.
-static TABLES: [Table; 9] = [
+static TABLES: [Table; 10] = [
     Table {
         noun: "account",
         name: "accounts",
@@ -92,6 +94,13 @@ static TABLES: [Table; 9] = [
         all: grants::ALL,
         read: |row, _| Ok(Record::Grant(grants::read(row)?.object)),
     },
+    Table {
+        noun: "plugin",
+        name: "plugins",
+        alias: "",
+        all: plugins::ALL,
+        read: |row, sealer| Ok(Record::Plugin(Box::new(plugins::read(row, sealer)?.object))),
+    },
 ];
 
 /// How many of [`TABLES`] come before the APIs.
@@ -101,7 +110,7 @@ type Chunk = Vec<Result<Record, Quarantined>>;
 
 impl Store {
     /// Gives every object to `take`, in order of dependence (accounts, gateways, secrets, services, APIs, callers, credentials, groups,
-    /// members, grants), read by this many connections at once. A row that cannot be believed is given as such.
+    /// members, grants, plugins), read by this many connections at once. A row that cannot be believed is given as such.
     /// Returns the revision at which everything was so.
     ///
     /// # Errors

@@ -41,10 +41,11 @@ pub(crate) const CHANGED: &str = "keyward";
 pub(crate) const APPLIED: &str = "keyward_applied";
 
 /// The steps from an empty database to the tables of this version. The sqlite folder has the same steps.
-pub(crate) const STEPS: [(i64, &str, &str); 3] = [
+pub(crate) const STEPS: [(i64, &str, &str); 4] = [
     (1, "first", include_str!("migrations/postgres/0001_first.sql")),
     (2, "operators and nodes", include_str!("migrations/postgres/0002_operators_and_nodes.sql")),
     (3, "secrets", include_str!("migrations/postgres/0003_secrets.sql")),
+    (4, "plugins", include_str!("migrations/postgres/0004_plugins.sql")),
 ];
 
 /// A database of a PostgreSQL server.

@@ -171,6 +171,9 @@ impl Reads<'_> {
                 self.is_member(group, caller).await?.then_some(Record::Member(group, caller))
             }
             RecordId::Grant(id) => self.grant(id).await?.map(|found| Record::Grant(found.object)),
+            RecordId::Plugin(id) => {
+                self.plugin(id).await?.map(|found| Record::Plugin(Box::new(found.object)))
+            }
             RecordId::Operator(id) => {
                 self.operator(id).await?.map(|found| Record::Operator(Box::new(found.object)))
             }

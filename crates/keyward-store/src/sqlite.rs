@@ -15,10 +15,11 @@ use crate::StoreError;
 const READERS: u32 = 4;
 
 /// The steps from an empty file to the tables of this version. The postgres folder has the same steps.
-pub(crate) const STEPS: [(i64, &str, &str); 3] = [
+pub(crate) const STEPS: [(i64, &str, &str); 4] = [
     (1, "first", include_str!("migrations/sqlite/0001_first.sql")),
     (2, "operators and nodes", include_str!("migrations/sqlite/0002_operators_and_nodes.sql")),
     (3, "secrets", include_str!("migrations/sqlite/0003_secrets.sql")),
+    (4, "plugins", include_str!("migrations/sqlite/0004_plugins.sql")),
 ];
 
 /// A database file.

@@ -177,6 +177,7 @@ impl WriteTx<'_> {
             Record::Group(group) => self.put_group(group).await?,
             Record::Member(group, caller) => self.put_member(*group, *caller).await?,
             Record::Grant(grant) => self.put_grant(grant).await?,
+            Record::Plugin(plugin) => self.put_plugin(plugin).await?,
             Record::Operator(operator) => self.put_operator(operator).await?,
             Record::OperatorToken(token) => self.put_operator_token(token).await?,
         }
@@ -201,6 +202,7 @@ impl WriteTx<'_> {
             RecordId::Group(id) => self.delete_group(id).await?,
             RecordId::Member(group, caller) => self.delete_member(group, caller).await?,
             RecordId::Grant(id) => owner = self.delete_grant(id).await?,
+            RecordId::Plugin(id) => self.delete_plugin(id).await?,
             RecordId::Operator(id) => self.delete_operator(id).await?,
             RecordId::OperatorToken(id) => self.delete_operator_token(id).await?,
         }

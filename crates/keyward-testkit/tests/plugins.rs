@@ -1,9 +1,8 @@
-//! Plugins through the live gateway. World files cannot name them yet, so they are put into the Snapshot as they will be.
+//! Plugins through the live gateway: bound over the admin API, in effect with its answer.
 
-use keyward_access::SnapshotUpdate;
-use keyward_model::{Name, Plugin, PluginConfig, PluginId, PluginKind, PluginOn, PluginSettings, ServiceId};
 use keyward_testkit::client::{Answer, Connection};
 use keyward_testkit::gateway::Gateway;
+use keyward_testkit::operators::json;
 use keyward_testkit::request::Request;
 use keyward_testkit::upstream::Upstream;
 
@@ -25,37 +24,23 @@ secrets:
     )
 }
 
-/// Binds plugins to the API `orders`.
-fn bind(gateway: &Gateway, plugins: &[(&str, &str)]) {
-    let snapshots = gateway.node().control().snapshots();
-    let snapshot = snapshots.load_full();
-    let api = snapshot.apis().find(|entry| entry.api().name.as_str() == "orders").unwrap().api().clone();
-    let services: Vec<(Name, ServiceId)> =
-        snapshot.services().map(|service| (service.spec.name.clone(), service.id)).collect();
-    let updates: Vec<SnapshotUpdate> = (1..)
-        .zip(plugins)
-        .map(|(number, (kind, config))| {
-            let kind: PluginKind = kind.parse().unwrap();
-            let config = PluginConfig::parse(&kind, config).unwrap();
-            let settings =
-                PluginSettings { kind, order: number, enabled: true, description: String::new(), config };
-            let id = PluginId::from_uuid(uuid::Uuid::from_u128(number as u128));
-            let (account, on) = (api.account, PluginOn::Api(api.id));
-            SnapshotUpdate::UpsertPlugin(Box::new(Plugin {
-                id,
-                account,
-                on,
-                services: services.clone(),
-                settings,
-            }))
-        })
-        .collect();
-    snapshots.store(snapshot.apply(snapshot.revision(), &updates).unwrap().into());
+/// Binds plugins to the API `orders`, in this order; their ids.
+async fn bind(gateway: &Gateway, plugins: &[(&str, &str)]) -> Vec<String> {
+    let mut ids = Vec::new();
+    for (order, (kind, config)) in plugins.iter().enumerate() {
+        let body = format!(
+            r#"{{"plugin": "{kind}", "on": {{"api": "orders"}}, "order": {order}, "config": {config}}}"#
+        );
+        let answer = gateway.admin(json("POST", "/v1/plugins", &body)).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        ids.push(answer.json()["id"].as_str().unwrap().to_owned());
+    }
+    ids
 }
 
 async fn start(admits: &str, plugins: &[(&str, &str)]) -> Gateway {
     let gateway = Gateway::start(&world(admits, "http://127.0.0.1:1")).await;
-    bind(&gateway, plugins);
+    bind(&gateway, plugins).await;
     gateway
 }
 
@@ -100,7 +85,7 @@ async fn an_answer_is_held_changed_and_framed_anew() {
     .unwrap();
     let gateway =
         Gateway::start_on(&world("anyone", "http://127.0.0.1:1"), Default::default(), upstream).await;
-    bind(&gateway, &[("transform", r#"{"response":{"body":{"remove":["/secret"]}}}"#)]);
+    bind(&gateway, &[("transform", r#"{"response":{"body":{"remove":["/secret"]}}}"#)]).await;
     let mut connection = Connection::open(gateway.address()).await.unwrap();
     for _ in 0..2 {
         let answer = connection.call(&get("/orders/1").header("Accept-Encoding", "gzip")).await.unwrap();
@@ -117,7 +102,7 @@ async fn an_answer_of_some_status_is_replaced() {
     let gateway =
         Gateway::start_on(&world("anyone", "http://127.0.0.1:1"), Default::default(), upstream.unwrap())
             .await;
-    bind(&gateway, &[("custom-response", r#"{"status":503,"body":"later","enable_on_status":[500]}"#)]);
+    bind(&gateway, &[("custom-response", r#"{"status":503,"body":"later","enable_on_status":[500]}"#)]).await;
     let answer = gateway.call(&get("/orders/1")).await;
     assert_eq!((answer.status, answer.text().as_str(), answer.header("x-trace")), (503, "later", None));
 }
@@ -137,7 +122,7 @@ async fn a_body_is_replaced_on_its_way_to_the_service() {
 async fn asking(authz: &'static [u8], config: &str) -> (Gateway, Upstream) {
     let service = Upstream::answering(authz).await.unwrap();
     let gateway = Gateway::start(&world("anyone", &service.url())).await;
-    bind(&gateway, &[("ext-auth", config)]);
+    bind(&gateway, &[("ext-auth", config)]).await;
     (gateway, service)
 }
 
@@ -194,10 +179,11 @@ async fn without_an_answer_the_door_stays_closed_unless_it_was_told_otherwise() 
 async fn the_record_names_the_plugin_that_refused() {
     let plugins =
         [("ip-restriction", r#"{"allow":["127.0.0.0/8"]}"#), ("request-block", r#"{"urls":["evil"]}"#)];
-    let gateway = start("anyone", &plugins).await;
+    let gateway = Gateway::start(&world("anyone", "http://127.0.0.1:1")).await;
+    let ids = bind(&gateway, &plugins).await;
     let answer = gateway.call(&get("/orders/evil")).await;
     let record = gateway.record_of(&answer).await;
-    assert_eq!(record["plugin"], "plg_00000000000000000000000000000002");
+    assert_eq!(record["plugin"], ids[1].as_str());
     assert_eq!((&record["reason"], &record["status"]), (&"plugin_refused".into(), &403.into()));
 }
 

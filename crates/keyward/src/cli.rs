@@ -20,6 +20,7 @@ mod nodes;
 mod nouns;
 mod operators;
 pub(crate) mod output;
+mod plugins;
 mod reference;
 pub(crate) mod remote;
 mod review;
@@ -79,6 +80,9 @@ enum Command {
     /// Services: the upstreams.
     #[command(subcommand, after_help = examples::SERVICE)]
     Service(services::ServiceCommand),
+    /// Plugins: what is done to calls.
+    #[command(subcommand, after_help = examples::PLUGIN)]
+    Plugin(plugins::PluginCommand),
     /// Grants: who may call what.
     #[command(subcommand, after_help = examples::GRANT)]
     Grant(grants::GrantCommand),
@@ -181,6 +185,7 @@ fn run(command: Command) -> Outcome {
             Command::Consumer(command) => command.run().await,
             Command::Api(command) => command.run().await,
             Command::Secret(command) => command.run().await,
+            Command::Plugin(command) => command.run().await,
             Command::Service(command) => command.run().await,
             Command::Grant(command) => command.run().await,
             Command::Group(command) => command.run().await,

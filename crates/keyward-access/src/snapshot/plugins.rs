@@ -15,7 +15,7 @@ use super::Snapshot;
 use super::entry::{
     CallerEntry, CredentialEntry, END_OF_TIME, Extras, JwtEntry, KeyPairEntry, ProofEntry, Referred,
 };
-use super::secrets::{Alternative, Resolved, ValueUse};
+use super::secrets::{Alternative, Resolved, Trouble, ValueUse};
 use super::usage::{Part, place_parts};
 use crate::jwt::VerifyingKeys;
 use crate::plugin_rules::{BlockRules, CallSchemas};
@@ -28,6 +28,8 @@ pub struct PluginEntry {
     work: PluginWork,
     /// What those texts of the configuration come to that go out: to a service or with an answer.
     values: Vec<(SecretText, Option<Outgoing>)>,
+    /// What is wrong with secrets that it refers to.
+    trouble: Option<Trouble>,
 }
 
 /// What a plugin does to a call.
@@ -72,12 +74,14 @@ impl PluginEntry {
                 (work_of(&plugin, config, secrets)?, values)
             }
         };
-        Ok(Self { plugin, work, values })
+        let trouble = trouble_of(&plugin, secrets);
+        Ok(Self { plugin, work, values, trouble })
     }
 
     /// The same where it cannot do what it is for.
     pub(crate) fn broken(plugin: Plugin, why: &str) -> Self {
-        Self { plugin, work: PluginWork::Broken(why.into()), values: Vec::new() }
+        let trouble = Some(Trouble::away(why));
+        Self { plugin, work: PluginWork::Broken(why.into()), values: Vec::new(), trouble }
     }
 
     /// The plugin itself.
@@ -88,6 +92,16 @@ impl PluginEntry {
     /// What it does.
     pub fn work(&self) -> &PluginWork {
         &self.work
+    }
+
+    /// Why it cannot do all that it is for; lower case, no full stop, without secrets.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_ref().map(|trouble| &*trouble.text)
+    }
+
+    /// Why a value that a secret has cannot be used in it.
+    pub(crate) fn unfit(&self) -> Option<&str> {
+        self.trouble.as_ref().filter(|trouble| trouble.unfit).map(|trouble| &*trouble.text)
     }
 
     /// When it acts. What is broken closes the door where the first of all would open it.
@@ -156,6 +170,35 @@ fn values_of(plugin: &Plugin, secrets: &Snapshot) -> Vec<(SecretText, Option<Out
     texts.map(current).collect()
 }
 
+/// What is wrong with the secrets that a plugin refers to: the first that has no value, or one that cannot be used.
+fn trouble_of(plugin: &Plugin, secrets: &Snapshot) -> Option<Trouble> {
+    let kind = &plugin.settings.kind;
+    let texts = plugin.settings.config.secrets(kind);
+    texts.iter().filter(|(_, text)| !text.is_plain()).find_map(|(path, text)| {
+        let Resolved { values, trouble } = secrets.resolve_secrets(plugin.account, text);
+        let trouble = trouble.or_else(|| {
+            let current = values.first()?;
+            plugin_takes(kind, &current.value).err().map(Trouble::unfit)
+        })?;
+        Some(Trouble { text: format!("`{path}`: {}", trouble.text), ..trouble })
+    })
+}
+
+/// Can a plugin of this kind use this value, which a secret has that it refers to?
+///
+/// # Errors
+/// Why not.
+pub fn plugin_takes(kind: &PluginKind, value: &Plaintext) -> Result<(), String> {
+    match kind {
+        PluginKind::BuiltIn(BuiltIn::KeyAuth) => KeyAuth::fits(value).map_err(str::to_owned),
+        PluginKind::BuiltIn(BuiltIn::JwtAuth) => {
+            let compiled = JwkSet::of_secret(value).and_then(|set| VerifyingKeys::compile(&set));
+            compiled.map(drop).map_err(|error| error.to_string())
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What a text with references comes to, to be sent.
 struct Outgoing {
     value: Plaintext,
@@ -210,6 +253,8 @@ impl fmt::Debug for Admit {
 impl Admit {
     fn keys(plugin: &Plugin, config: &KeyAuth, secrets: &Snapshot) -> Result<Self, String> {
         let values = config.credentials.iter().flat_map(|text| resolve(secrets, plugin.account, text));
+        // What a secret holds may be anything; what is no key admits nobody.
+        let values = values.filter(|one| KeyAuth::fits(&one.value).is_ok());
         let credentials = values.map(|one| {
             let digest = secrets.digest(one.value.expose_secret().as_bytes());
             credential(plugin, &digest.0, &one, ProofEntry::ApiKey(digest))

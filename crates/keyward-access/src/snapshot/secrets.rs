@@ -263,6 +263,9 @@ impl Snapshot {
                 unfit.push((ObjectId::Service(service.id), &*why.text));
             }
         }
+        for plugin in users.plugins.iter().filter_map(|id| self.plugin(*id)) {
+            unfit.extend(plugin.unfit().map(|why| (ObjectId::Plugin(plugin.plugin().id), why)));
+        }
         unfit
     }
 

@@ -69,13 +69,13 @@ impl Serialize for Doubled<'_> {
 }
 
 impl Doubled<'_> {
-    /// Truth values and whole numbers as such, anything else as a text.
+    /// Truth values and numbers as such, anything else as a text.
     fn plain<S: Serializer>(&self, text: &str, serializer: S) -> Result<S::Ok, S::Error> {
         if let Ok(value) = text.parse::<bool>() {
             return serializer.serialize_bool(value);
         }
-        match text.parse::<u64>() {
-            Ok(number) => serializer.serialize_u64(number),
+        match serde_json::from_str::<serde_json::Number>(text) {
+            Ok(number) => number.serialize(serializer),
             Err(_) => serializer.serialize_str(&self.text(text)),
         }
     }

@@ -64,7 +64,7 @@ impl Schemas {
 
     /// The schema of a world file.
     pub(super) fn world(&mut self) -> Value {
-        let nouns: [(&str, SchemaOf); 9] = [
+        let nouns: [(&str, SchemaOf); 11] = [
             ("accounts", |generator| generator.subschema_for::<Vec<crate::Account>>()),
             ("gateways", |generator| generator.subschema_for::<Vec<crate::Gateway>>()),
             ("secrets", |generator| generator.subschema_for::<Vec<crate::Secret>>()),
@@ -74,6 +74,8 @@ impl Schemas {
             ("consumers", |generator| generator.subschema_for::<Vec<crate::Consumer>>()),
             ("groups", |generator| generator.subschema_for::<Vec<crate::Group>>()),
             ("grants", |generator| generator.subschema_for::<Vec<crate::Grant>>()),
+            ("plugins", |generator| generator.subschema_for::<Vec<crate::Plugin>>()),
+            ("limits", |generator| generator.subschema_for::<Vec<crate::Limit>>()),
         ];
         let mut properties = Map::new();
         properties.insert("version".to_owned(), json!({"type": "integer", "enum": [1]}));

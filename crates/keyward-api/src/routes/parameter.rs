@@ -252,6 +252,21 @@ pub(super) const GRANTS: &[Parameter] = &[
     LIMIT,
 ];
 
+/// Of the list of plugins.
+pub(super) const PLUGINS: &[Parameter] = &[
+    Parameter::new(
+        "account",
+        Form::Name,
+        "Name of the account in which names are looked up; without one, only those of this account",
+    ),
+    Parameter::new("api", Form::Name, "Only those bound to this API or to an operation of it, by name or id"),
+    Parameter::new("gateway", Form::Name, "Only those bound to this gateway, by name or id"),
+    Parameter::new("plugin", Form::Name, "Only those that do this: a built-in, or a custom one by its name"),
+    STATE,
+    AFTER,
+    LIMIT,
+];
+
 const CALLER_ACCOUNT: Parameter =
     Parameter::new("caller_account", Form::Name, "Account of the caller, where it is not that of the API");
 
@@ -305,6 +320,7 @@ const AUDITED: &[&str] = &[
     "node",
     "operator",
     "operator_token",
+    "plugin",
     "secret",
     "service",
     "session",

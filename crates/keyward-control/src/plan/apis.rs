@@ -1,6 +1,6 @@
 //! Planning APIs. That no two answer to the same requests is checked where routes are compiled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use keyward_model::{
     AccountId, Api, ApiId, ApiSpec, GatewayId, Located, Name, Noun, Place, Segment, Stage, StageBinding,
@@ -40,6 +40,12 @@ impl Planner<'_> {
         gateways.sort_unstable();
         gateways.dedup();
         let Some(id) = found.or_else(|| self.uuid().map(ApiId::from_uuid)) else { return };
+        if let Some(before) = &before {
+            let known: BTreeSet<_> = before.stages.values().map(|stage| stage.service).collect();
+            if stages.values().any(|stage| !known.contains(&stage.service)) {
+                self.check_plugins_of(id, &within(place, "stages"));
+            }
+        }
         let after =
             Api { id, account, name: spec.name.clone(), gateways, stages, settings: spec.settings.clone() };
         let differs = before.as_ref() != Some(&after);

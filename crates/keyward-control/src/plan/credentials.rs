@@ -307,7 +307,8 @@ impl Planner<'_> {
         place: &Place,
         fits: impl Fn(&Plaintext) -> Result<(), String>,
     ) -> Option<()> {
-        self.check_references(account, text, stored, place)?;
+        let known = stored.map(SecretText::refs).unwrap_or_default();
+        self.check_references(account, text, &known, place)?;
         let Some(value) = self.value_of(account, text) else { return Some(()) };
         match fits(&value) {
             Ok(()) => Some(()),

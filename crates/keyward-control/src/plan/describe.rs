@@ -5,7 +5,8 @@ use std::fmt::Display;
 
 use keyward_model::{
     AccountId, Api, Caller, Credential, Gateway, Grant, Grantee, JwtKeys, KeySource, Name, Operation,
-    Operator, Proof, Role, Secret, SecretSource, SecretText, Service, ServiceAuth, Timestamp,
+    Operator, Plugin, PluginOn, Proof, Role, Secret, SecretSource, SecretText, Service, ServiceAuth,
+    Timestamp,
 };
 use keyward_store::{CredentialRow, Record};
 use serde_json::{Value, json};
@@ -33,6 +34,7 @@ pub(crate) fn describe(record: &Record) -> Value {
         }),
         Record::Member(group, caller) => json!({"group": group.to_string(), "caller": caller.to_string()}),
         Record::Grant(grant) => describe_grant(grant),
+        Record::Plugin(plugin) => describe_plugin(plugin),
         Record::Operator(operator) => describe_operator(operator),
         Record::OperatorToken(token) => json!({
             "operator": token.operator.to_string(),
@@ -56,6 +58,7 @@ pub(crate) fn account_of(record: &Record) -> Option<AccountId> {
         Record::Credential(record) => Some(record.account),
         Record::Group(group) => Some(group.account),
         Record::Grant(grant) => Some(grant.account),
+        Record::Plugin(plugin) => Some(plugin.account),
         Record::Operator(operator) => crate::operators::home(operator),
         Record::Gateway(_) | Record::Member(..) | Record::OperatorToken(_) => None,
     }
@@ -199,6 +202,26 @@ fn describe_service(service: &Service) -> Value {
             "idle_ms": spec.timeouts.idle_ms,
         },
         "auth": auth,
+    })
+}
+
+/// Of its configuration without the secrets that are written out in it.
+fn describe_plugin(plugin: &Plugin) -> Value {
+    let settings = &plugin.settings;
+    let on = match &plugin.on {
+        PluginOn::Gateway(gateway) => json!({"gateway": gateway.to_string()}),
+        PluginOn::Api(api) => json!({"api": api.to_string()}),
+        PluginOn::Operation(api, operation) => {
+            json!({"api": api.to_string(), "operation": operation.to_string()})
+        }
+    };
+    json!({
+        "plugin": settings.kind.to_string(),
+        "on": on,
+        "order": settings.order,
+        "enabled": settings.enabled,
+        "description": settings.description,
+        "config": settings.config.without_secrets(&settings.kind).json().value(),
     })
 }
 

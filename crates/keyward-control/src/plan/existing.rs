@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use keyward_model::{
     Account, AccountId, Api, ApiId, Caller, CallerId, CallerKind, Credential, CredentialDigest, CredentialId,
-    Gateway, GatewayId, Grant, GrantId, Grantee, Group, GroupId, IdentityClaim, Name, Secret, SecretId,
-    Service, ServiceId,
+    Gateway, GatewayId, Grant, GrantId, Grantee, Group, GroupId, IdentityClaim, Name, Plugin, PluginId,
+    Secret, SecretId, Service, ServiceId,
 };
 use keyward_store::{CredentialRow, RecordId};
 
@@ -95,6 +95,7 @@ pub(crate) struct Existing {
     pub(crate) groups: Table<(AccountId, Name), GroupId, Group>,
     pub(crate) grants: BTreeMap<GrantId, Grant>,
     grants_by_grantee: HashMap<Grantee, Vec<GrantId>>,
+    pub(crate) plugins: BTreeMap<PluginId, Plugin>,
     /// Who has an AppKey, folded.
     pub(crate) app_keys: HashMap<String, CredentialId>,
     /// Who has a value.

@@ -14,6 +14,7 @@ mod existing;
 mod gateways;
 mod grants;
 mod groups;
+mod plugins;
 mod prune;
 mod removal;
 mod secrets;
@@ -38,6 +39,7 @@ pub(crate) use prune::accounts_named;
 pub(crate) use removal::{Removal, removal};
 pub(crate) use secrets::overlap_end;
 use words::looks_like_an_id;
+pub(crate) use words::plugin_label;
 
 /// What a plan depends on besides the objects.
 #[derive(Clone, Copy, Debug)]
@@ -115,6 +117,7 @@ pub(crate) fn plan(
     planner.callers(world);
     world.groups.iter().for_each(|entry| planner.group(entry));
     world.grants.iter().for_each(|entry| planner.grant(entry));
+    world.plugins.iter().chain(&world.limits).for_each(|entry| planner.plugin(entry));
     if context.prune {
         planner.prune_rest(world);
     }
@@ -143,11 +146,14 @@ impl Step {
                 Record::Credential(_) => 7,
                 Record::Group(_) => 8,
                 Record::Member(..) => 9,
-                Record::Grant(_) | Record::Operator(_) | Record::OperatorToken(_) => 10,
+                Record::Grant(_) | Record::Plugin(_) | Record::Operator(_) | Record::OperatorToken(_) => 10,
             },
             Self::Delete { id, .. } => match id {
                 RecordId::Credential(_) => 0,
-                RecordId::Grant(_) | RecordId::Operator(_) | RecordId::OperatorToken(_) => 11,
+                RecordId::Grant(_)
+                | RecordId::Plugin(_)
+                | RecordId::Operator(_)
+                | RecordId::OperatorToken(_) => 11,
                 RecordId::Member(..) => 12,
                 RecordId::Caller(_) => 13,
                 RecordId::Group(_) => 14,

@@ -4,13 +4,16 @@
 
 use std::collections::BTreeSet;
 
-use keyward_model::{AccountId, Grant, Grantee, Name, Noun, Place, SecretText, World};
+use keyward_model::{
+    AccountId, BuiltIn, CredentialDigest, Grant, Grantee, Name, Noun, Place, Plugin, PluginKind, SecretText,
+    World,
+};
 use keyward_store::{Record, RecordId};
 
 use super::callers::noun_of;
-use super::words::{grant_label, touched};
+use super::words::{grant_label, plugin_label, touched};
 use super::{Planner, Referrer, Step, describe, removal};
-use crate::views::grant_spec;
+use crate::views::{grant_spec, plugin_spec};
 use crate::{ErrorKind, Touched, User};
 
 /// The accounts that a world names: those it describes, and those that its entries belong to. A world of empty lists
@@ -24,16 +27,16 @@ pub(crate) fn accounts_named(world: &World) -> BTreeSet<Name> {
     names.extend(world.consumers.iter().map(|entry| entry.value.account.clone()));
     names.extend(world.groups.iter().map(|entry| entry.value.account.clone()));
     names.extend(world.grants.iter().map(|entry| entry.value.account.clone()));
+    names.extend(world.plugins.iter().chain(&world.limits).map(|entry| entry.value.account.clone()));
     let owned = world.nouns.iter().any(|noun| !matches!(noun, Noun::Account | Noun::Gateway));
-    if names.is_empty() && owned {
+    if names.is_empty() && (owned || world.names_limits) {
         names.extend("default".parse::<Name>());
     }
     names
 }
 
-/// A text that is written anew; `None` in it: there is none.
-fn refers_to(text: Option<&SecretText>, name: &Name) -> bool {
-    text.is_some_and(|text| text.refs().iter().any(|other| other.as_str() == name.as_str()))
+fn refer_to(texts: &[SecretText], name: &Name) -> bool {
+    texts.iter().flat_map(SecretText::refs).any(|other| other.as_str() == name.as_str())
 }
 
 impl Planner<'_> {
@@ -69,6 +72,13 @@ impl Planner<'_> {
         let scope = self.scope(world);
         if world.nouns.contains(&Noun::Grant) {
             self.prune_grants(&scope);
+        }
+        if world.nouns.contains(&Noun::Plugin) {
+            self.prune_plugins(&scope, |_| true);
+        } else if world.names_limits {
+            self.prune_plugins(&scope, |plugin| {
+                plugin.settings.kind == PluginKind::BuiltIn(BuiltIn::RateLimit)
+            });
         }
         if world.nouns.contains(&Noun::Group) {
             self.prune_groups(&scope);
@@ -150,6 +160,30 @@ impl Planner<'_> {
         }
     }
 
+    fn prune_plugins(&mut self, scope: &BTreeSet<AccountId>, counts: impl Fn(&Plugin) -> bool) {
+        let named: BTreeSet<RecordId> = self.plan.objects.iter().map(|(id, _)| *id).collect();
+        let unnamed: Vec<Plugin> = self
+            .existing
+            .plugins
+            .values()
+            .filter(|plugin| {
+                scope.contains(&plugin.account)
+                    && counts(plugin)
+                    && !named.contains(&RecordId::Plugin(plugin.id))
+            })
+            .cloned()
+            .collect();
+        for plugin in unnamed {
+            let label = plugin_spec(&self.existing, &plugin, &|_| CredentialDigest([0; 32]))
+                .map_or_else(|| plugin.id.to_string(), |spec| plugin_label(&spec));
+            let account = self.existing.account_name(plugin.account);
+            let id = RecordId::Plugin(plugin.id);
+            self.plan.removed.push(touched(Noun::Plugin, account, label, id));
+            self.existing.plugins.remove(&plugin.id);
+            self.plan.steps.push(Step::delete(&Record::Plugin(Box::new(plugin))));
+        }
+    }
+
     fn prune_groups(&mut self, scope: &BTreeSet<AccountId>) {
         let unnamed: Vec<_> = self
             .existing
@@ -180,13 +214,12 @@ impl Planner<'_> {
             .collect();
         for (id, account, name) in unnamed {
             let report = self.report(Noun::Api, account, &name, RecordId::Api(id));
-            // What was to be written of its grants goes with it.
-            let of_it: BTreeSet<RecordId> = self
-                .existing
-                .grants
-                .values()
-                .filter(|grant| grant.api == id)
+            // What was to be written of its grants and plugins goes with it.
+            let grants = self.existing.grants.values().filter(|grant| grant.api == id);
+            let plugins = self.existing.plugins.values().filter(|plugin| plugin.on.api() == Some(&id));
+            let of_it: BTreeSet<RecordId> = grants
                 .map(|grant| RecordId::Grant(grant.id))
+                .chain(plugins.map(|plugin| RecordId::Plugin(plugin.id)))
                 .collect();
             self.plan.steps.retain(|step| match step {
                 Step::Put { record, .. } => !of_it.contains(&record.id()),
@@ -195,6 +228,7 @@ impl Planner<'_> {
             self.prune(RecordId::Api(id), report);
             self.existing.apis.remove(&(account, name));
             self.existing.forget_grants(|grant| grant.api == id);
+            self.existing.plugins.retain(|_, plugin| plugin.on.api() != Some(&id));
         }
     }
 
@@ -242,7 +276,7 @@ impl Planner<'_> {
             Step::Delete { id, .. } => *id == referrer.record,
             Step::Put { record, .. } => {
                 record.id() == referrer.record
-                    && super::secrets::text_written(record).is_some_and(|text| !refers_to(text, name))
+                    && super::secrets::texts_written(record).is_some_and(|texts| !refer_to(&texts, name))
             }
         })
     }

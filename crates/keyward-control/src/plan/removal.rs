@@ -1,13 +1,16 @@
 //! What goes along with an object, and what must not be left behind without it.
 
 use keyward_model::{
-    AccountId, ApiId, CallerId, GatewayId, Grant, Grantee, GroupId, Noun, SecretId, ServiceId,
+    AccountId, ApiId, CallerId, CredentialDigest, GatewayId, Grant, Grantee, GroupId, Noun, Plugin, PluginId,
+    PluginOn, SecretId, ServiceId,
 };
 use keyward_store::{Record, RecordId};
 
 use super::callers::noun_of;
+use super::words::plugin_label;
 use super::{Existing, Owner, Step, account_of, describe};
 use crate::User;
+use crate::views::plugin_spec;
 
 /// What has to be done to remove an object.
 #[derive(Debug, Default)]
@@ -31,6 +34,7 @@ pub(crate) fn removal(existing: &Existing, id: RecordId) -> Result<Removal, Vec<
         RecordId::Api(id) => Ok(api(existing, id)),
         RecordId::Caller(id) => Ok(caller(existing, id)),
         RecordId::Group(id) => group(existing, id),
+        RecordId::Plugin(id) => Ok(plugin(existing, id)),
         RecordId::Credential(_)
         | RecordId::Member(..)
         | RecordId::Grant(_)
@@ -75,6 +79,8 @@ fn account(existing: &Existing, id: AccountId) -> Result<Removal, Vec<User>> {
     users.extend(callers.map(|(id, caller)| user(noun_of(id.kind()), id, &caller.name)));
     let groups = existing.groups.iter().filter(|(_, group)| group.account == id);
     users.extend(groups.map(|(id, group)| user(Noun::Group, id, &group.name)));
+    let plugins = existing.plugins.values().filter(|plugin| plugin.account == id);
+    users.extend(plugins.map(|plugin| plugin_user(existing, plugin)));
     unused(users, existing.accounts.get(&id).cloned().map(Record::Account))
 }
 
@@ -85,6 +91,8 @@ fn gateway(existing: &Existing, id: GatewayId) -> Result<Removal, Vec<User>> {
     let (revoked, active): (Vec<&Grant>, Vec<&Grant>) =
         existing.grants.values().filter(names_it).partition(|grant| grant.revoked.is_some());
     users.extend(active.into_iter().map(|grant| grant_user(existing, grant)));
+    let bound = existing.plugins.values().filter(|plugin| plugin.on == PluginOn::Gateway(id));
+    users.extend(bound.map(|plugin| plugin_user(existing, plugin)));
     let mut removal = unused(users, existing.gateways.get(&id).cloned().map(Record::Gateway))?;
     removal.grants(existing, revoked.into_iter());
     Ok(removal)
@@ -99,7 +107,10 @@ fn secret(existing: &Existing, id: SecretId) -> Result<Removal, Vec<User>> {
 fn service(existing: &Existing, id: ServiceId) -> Result<Removal, Vec<User>> {
     let bound = |api: &keyward_model::Api| api.stages.values().any(|binding| binding.service == id);
     let apis = existing.apis.iter().filter(|(_, api)| bound(api));
-    let users = apis.map(|(id, api)| user(Noun::Api, id, &api.name)).collect();
+    let mut users: Vec<User> = apis.map(|(id, api)| user(Noun::Api, id, &api.name)).collect();
+    let calling =
+        existing.plugins.values().filter(|plugin| plugin.services.iter().any(|(_, other)| *other == id));
+    users.extend(calling.map(|plugin| plugin_user(existing, plugin)));
     unused(users, existing.services.get(&id).cloned().map(Record::Service))
 }
 
@@ -122,6 +133,10 @@ fn group(existing: &Existing, id: GroupId) -> Result<Removal, Vec<User>> {
 fn api(existing: &Existing, id: ApiId) -> Removal {
     let mut removal = Removal::default();
     removal.grants(existing, existing.grants.values().filter(|grant| grant.api == id));
+    for plugin in existing.plugins.values().filter(|plugin| plugin.on.api() == Some(&id)) {
+        removal.along.push(plugin_user(existing, plugin));
+        removal.record(Record::Plugin(Box::new(plugin.clone())));
+    }
     if let Some(api) = existing.apis.get(&id) {
         removal.record(Record::Api(api.clone()));
     }
@@ -142,6 +157,14 @@ fn caller(existing: &Existing, id: CallerId) -> Removal {
     removal
 }
 
+fn plugin(existing: &Existing, id: PluginId) -> Removal {
+    let mut removal = Removal::default();
+    if let Some(plugin) = existing.plugins.get(&id) {
+        removal.record(Record::Plugin(Box::new(plugin.clone())));
+    }
+    removal
+}
+
 fn unused(users: Vec<User>, record: Option<Record>) -> Result<Removal, Vec<User>> {
     if !users.is_empty() {
         return Err(users);
@@ -155,6 +178,13 @@ fn unused(users: Vec<User>, record: Option<Record>) -> Result<Removal, Vec<User>
 
 fn user(noun: Noun, id: &impl ToString, name: &impl ToString) -> User {
     User { noun, id: id.to_string(), name: name.to_string() }
+}
+
+/// A plugin is known by what it does, and to what.
+fn plugin_user(existing: &Existing, plugin: &Plugin) -> User {
+    let name = plugin_spec(existing, plugin, &|_| CredentialDigest([0; 32]))
+        .map_or_else(|| plugin.settings.kind.to_string(), |spec| plugin_label(&spec));
+    user(Noun::Plugin, &plugin.id, &name)
 }
 
 /// A grant is known by its description, and without one by whom it is for and on what.

@@ -155,16 +155,15 @@ impl Planner<'_> {
         Some(Some(PreviousValue { version, value: Some(value), until: wanted.until }))
     }
 
-    /// May this text stand here: is there every secret that it refers to, and may whoever asks use it? A text that stays
-    /// as it was is not asked about again.
+    /// May this text stand here: is there every secret that it refers to, and may whoever asks use it? Of those that are
+    /// referred to here already (`known`) that is not asked again.
     pub(super) fn check_references(
         &mut self,
         account: AccountId,
         text: &SecretText,
-        before: Option<&SecretText>,
+        known: &BTreeSet<&SecretName>,
         place: &Place,
     ) -> Option<()> {
-        let known: BTreeSet<&SecretName> = before.map(SecretText::refs).unwrap_or_default();
         let mut sound = Some(());
         for name in text.refs() {
             let Some(secret) = self.secret_of(account, name) else {
@@ -227,12 +226,12 @@ impl Planner<'_> {
         text.resolve(value).ok()
     }
 
-    fn secret_of(&self, account: AccountId, name: &SecretName) -> Option<Secret> {
+    pub(super) fn secret_of(&self, account: AccountId, name: &SecretName) -> Option<Secret> {
         let id = self.existing.secrets.find(&(account, Name::from(name)))?;
         self.existing.secrets.get(id).cloned()
     }
 
-    fn may_use(&mut self, secret: &Secret, place: &Place) -> bool {
+    pub(super) fn may_use(&mut self, secret: &Secret, place: &Place) -> bool {
         match self.context.actor.may_use(secret) {
             Ok(()) => true,
             Err(text) => {
@@ -248,19 +247,22 @@ impl Planner<'_> {
     }
 }
 
-/// The text with references that a record is written with; `None`: it stays as it is stored.
-#[expect(clippy::option_option, reason = "a text that stays is not the same as none")]
-pub(super) fn text_written(record: &Record) -> Option<Option<&SecretText>> {
+/// The texts with references that a record is written with; `None`: they stay as they are stored.
+pub(super) fn texts_written(record: &Record) -> Option<Vec<SecretText>> {
     match record {
         Record::Service(service) => match &service.spec.service_auth {
-            None => Some(None),
-            Some(ServiceAuth::Header { value, .. }) => value.as_ref().map(Some),
+            None => Some(Vec::new()),
+            Some(ServiceAuth::Header { value, .. }) => value.clone().map(|text| vec![text]),
         },
         Record::Credential(record) => match &record.sealing {
             Sealing::Keep => None,
-            Sealing::Set(text) => Some(Some(text)),
-            Sealing::DigestOnly => Some(None),
+            Sealing::Set(text) => Some(vec![text.clone()]),
+            Sealing::DigestOnly => Some(Vec::new()),
         },
+        Record::Plugin(plugin) => {
+            let texts = plugin.settings.config.secrets(&plugin.settings.kind);
+            Some(texts.into_iter().map(|(_, text)| text).collect())
+        }
         _ => None,
     }
 }

@@ -35,6 +35,7 @@ impl Planner<'_> {
             return;
         }
         self.check_endpoints(spec, place);
+        self.check_plugins_before(spec, before.as_ref(), place);
         let refers =
             service_text(spec).or_else(|| before.as_ref().and_then(|before| service_text(&before.spec)));
         if let (Some(text), true) = (refers, spec.service_auth.is_some()) {
@@ -55,6 +56,21 @@ impl Planner<'_> {
         let record = RecordId::Service(id);
         let report = touched(Noun::Service, Some(&spec.account), &spec.name, record);
         self.settle(record, place, report, Outcome::of(before.is_none(), differs));
+    }
+
+    /// Plugins of the APIs that it is behind may send secrets to it.
+    fn check_plugins_before(&mut self, spec: &ServiceSpec, before: Option<&Service>, place: &Place) {
+        let Some(before) = before else { return };
+        let is_new = |endpoint: &keyward_model::EndpointSpec| {
+            !before.spec.endpoints.iter().any(|other| other.url == endpoint.url)
+        };
+        if !spec.endpoints.iter().any(is_new) {
+            return;
+        }
+        let behind = |api: &keyward_model::Api| api.stages.values().any(|stage| stage.service == before.id);
+        let apis: Vec<_> =
+            self.existing.apis.iter().filter(|(_, api)| behind(api)).map(|(id, _)| *id).collect();
+        apis.into_iter().for_each(|api| self.check_plugins_of(api, &within(place, "endpoints")));
     }
 
     fn check_endpoints(&mut self, spec: &ServiceSpec, place: &Place) {
@@ -100,7 +116,8 @@ impl Planner<'_> {
             return None;
         };
         let place_of_value = within(place, "auth.header.value");
-        self.check_references(account, &value, stored.as_ref(), &place_of_value)?;
+        let known = stored.as_ref().map(SecretText::refs).unwrap_or_default();
+        self.check_references(account, &value, &known, &place_of_value)?;
         if self.value_of(account, &value).is_some_and(|plain| !is_header_value(&plain)) {
             let text = "the value must be visible ASCII, without blanks at its ends";
             self.invalid("secret_malformed", within(place, "auth.header.value"), text);

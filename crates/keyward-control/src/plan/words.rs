@@ -2,7 +2,7 @@
 
 use keyward_model::{
     AccountId, ApiId, CallerId, CredentialId, GatewayId, GrantId, GrantSpec, GranteeSpec, GroupId, Noun,
-    SecretId, ServiceId,
+    PluginId, PluginOn, PluginSpec, SecretId, ServiceId,
 };
 use keyward_store::RecordId;
 
@@ -21,6 +21,7 @@ pub(crate) fn looks_like_an_id(text: &str) -> bool {
         || is::<ServiceId>(text)
         || is::<ApiId>(text)
         || is::<GrantId>(text)
+        || is::<PluginId>(text)
         || is::<CallerId>(text)
 }
 
@@ -35,6 +36,16 @@ pub(crate) fn grant_label(spec: &GrantSpec) -> String {
         GranteeSpec::Group(name) => format!("group {name}"),
     };
     format!("{to} -> {}", spec.api)
+}
+
+/// How a plugin is called in lists, for it has no name: `key-auth on orders GET /{id}`.
+pub(crate) fn plugin_label(spec: &PluginSpec) -> String {
+    let kind = &spec.settings.kind;
+    match &spec.on {
+        PluginOn::Gateway(gateway) => format!("{kind} on gateway {gateway}"),
+        PluginOn::Api(api) => format!("{kind} on {api}"),
+        PluginOn::Operation(api, operation) => format!("{kind} on {api} {operation}"),
+    }
 }
 
 /// What a report says about an object.

@@ -10,6 +10,7 @@ mod exporting;
 mod grants;
 mod node;
 mod objects;
+mod plugins;
 mod pruning;
 mod refusals;
 mod restarts;

@@ -3,8 +3,7 @@
 use super::given::{Given, HEADER, REALM, check_distinct, element, secret_of};
 use super::json::ConfigError;
 use super::shape::{Member, Need, Shape};
-use crate::HeaderName;
-use crate::SecretText;
+use crate::{HeaderName, Plaintext, SecretText};
 
 /// Which keys open the door, and where they are looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +59,17 @@ impl KeyAuth {
         },
     ]);
 
+    /// Can this be a key?
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn fits(key: &Plaintext) -> Result<(), &'static str> {
+        match key.expose_secret().len() >= KEY_LENGTH_MIN {
+            true => Ok(()),
+            false => Err("is too short: a key has at least 16 characters"),
+        }
+    }
+
     pub(super) fn read(given: Given<'_>) -> Result<Self, ConfigError> {
         let read = Self {
             credentials: given.texts("credentials").iter().map(|text| secret_of(text)).collect(),
@@ -73,10 +83,8 @@ impl KeyAuth {
             return Err(ConfigError::rule("in_query", "one of `in_header` and `in_query` must be true"));
         }
         for (at, credential) in read.credentials.iter().enumerate() {
-            let length = credential.plain().map(|literal| literal.expose_secret().len());
-            if length.is_some_and(|length| length < KEY_LENGTH_MIN) {
-                let text = "is too short: a key has at least 16 characters";
-                return Err(ConfigError::rule(&element("", "credentials", at), text));
+            if let Some(Err(why)) = credential.plain().map(Self::fits) {
+                return Err(ConfigError::rule(&element("", "credentials", at), why));
             }
         }
         for (at, name) in read.keys.iter().enumerate() {

@@ -223,6 +223,62 @@ impl Shape {
         }
     }
 
+    /// The value with every text of it changed: `change` is told where it stands, whether it is a secret, and what it is.
+    pub(super) fn with_texts(
+        &self,
+        path: &str,
+        value: &Value,
+        change: &mut dyn FnMut(&str, bool, &str) -> Result<String, ConfigError>,
+    ) -> Result<Value, ConfigError> {
+        Ok(match (self, value) {
+            (_, Value::String(text)) => {
+                let shape = self.among(value);
+                Value::String(change(path, matches!(shape, Self::Secret { .. }), text)?)
+            }
+            (_, Value::Array(values)) => {
+                let of = match self.among(value) {
+                    Self::List { of, .. } => of,
+                    _ => &Self::Any,
+                };
+                let values = values.iter().enumerate();
+                let values = values.map(|(at, value)| of.with_texts(&format!("{path}[{at}]"), value, change));
+                Value::Array(values.collect::<Result<_, _>>()?)
+            }
+            (_, Value::Object(given)) => {
+                let shape = self.among(value);
+                let mut members = Map::new();
+                for (name, value) in given {
+                    let path = member_path(path, name);
+                    members.insert(name.clone(), shape.member(name).with_texts(&path, value, change)?);
+                }
+                Value::Object(members)
+            }
+            (_, value) => value.clone(),
+        })
+    }
+
+    /// Of several that a value may look like, the one that it is to look like.
+    pub fn among(&self, value: &Value) -> &Self {
+        match self {
+            Self::Either(shapes) => shapes
+                .iter()
+                .find(|shape| shape.takes_type_of(value))
+                .map_or(&Self::Any, |one| one.among(value)),
+            shape => shape,
+        }
+    }
+
+    /// What a member of this name is to look like.
+    pub fn member(&self, name: &str) -> &Self {
+        match self {
+            Self::Object(members) => {
+                members.iter().find(|member| member.name == name).map_or(&Self::Any, |member| &member.shape)
+            }
+            Self::Map { of, .. } => of,
+            _ => &Self::Any,
+        }
+    }
+
     fn takes_type_of(&self, value: &Value) -> bool {
         match self {
             Self::Text { .. } | Self::Secret { .. } | Self::OneOf(_) => value.is_string(),

@@ -7,7 +7,9 @@ use sqlx::any::AnyRow;
 
 use super::codec::{Encoder, Image, names_of};
 use crate::columns::Columns;
-use crate::rows::{accounts, apis, callers, credentials, gateways, grants, groups, secrets, services};
+use crate::rows::{
+    accounts, apis, callers, credentials, gateways, grants, groups, plugins, secrets, services,
+};
 use crate::{Change, Mark, Reads, RecordId, StoreError};
 
 /// What leads a copy from one revision to a later one.
@@ -58,6 +60,7 @@ pub(super) fn key_of(table: &str, row: &impl Columns) -> Result<UnitKey, String>
         "caller_groups" => ("group", row.text("id")?),
         "group_members" => ("member", format!("{} {}", row.text("group_id")?, row.text("caller")?)),
         "grants" => ("grant", row.text("id")?),
+        "plugins" => ("plugin", row.text("id")?),
         other => return Err(format!("`{other}` is no table of a copy")),
     };
     Ok((noun.to_owned(), object))
@@ -79,6 +82,7 @@ fn tables_of(noun: &str) -> &'static [(&'static str, &'static str, &'static str)
         "credential" => &[("credentials", credentials::ALL, "id")],
         "group" => &[("caller_groups", groups::ALL, "id")],
         "grant" => &[("grants", grants::ALL, "id")],
+        "plugin" => &[("plugins", plugins::ALL, "id")],
         // A membership is its id; operators and tokens are nothing that requests depend on.
         _ => &[],
     }

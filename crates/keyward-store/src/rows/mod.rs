@@ -14,6 +14,7 @@ pub(crate) mod nodes;
 pub(crate) mod operators;
 #[cfg(test)]
 mod plans;
+pub(crate) mod plugins;
 pub(crate) mod review;
 pub(crate) mod secrets;
 pub(crate) mod services;

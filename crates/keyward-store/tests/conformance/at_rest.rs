@@ -64,12 +64,12 @@ async fn secrets_are_nowhere_in_the_files_key_008(on: On) {
     });
     let jwks: serde_json::Value = serde_json::from_str(&jwks.unwrap()).unwrap();
     let symmetric = jwks["keys"][0]["k"].as_str().unwrap().to_owned();
-    for secret in [API_KEY, APP_SECRET, APP_CODE, SERVICE_SECRET, &symmetric] {
+    for secret in [API_KEY, APP_SECRET, APP_CODE, SERVICE_SECRET, PLUGIN_KEY, &symmetric] {
         // While the log is not yet folded into the file, and after.
         assert_absent(&place, secret);
     }
     store.close().await;
-    for secret in [API_KEY, APP_SECRET, APP_CODE, SERVICE_SECRET, &symmetric] {
+    for secret in [API_KEY, APP_SECRET, APP_CODE, SERVICE_SECRET, PLUGIN_KEY, &symmetric] {
         assert_absent(&place, secret);
     }
 }

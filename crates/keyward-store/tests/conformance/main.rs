@@ -25,6 +25,7 @@ mod audit;
 mod copy;
 mod crash;
 mod objects;
+mod plugins;
 mod restored;
 mod revisions;
 mod secrets;

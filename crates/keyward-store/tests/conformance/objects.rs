@@ -130,7 +130,11 @@ async fn what_is_referred_to_cannot_go(on: On) {
     put(&store, &records).await;
     for record in &records {
         let unused = matches!(record, Record::Service(service) if service.spec.name.as_str() == "service 16");
-        let free = unused || matches!(record, Record::Credential(_) | Record::Member(..) | Record::Grant(_));
+        let free = unused
+            || matches!(
+                record,
+                Record::Credential(_) | Record::Member(..) | Record::Grant(_) | Record::Plugin(_)
+            );
         let mut tx = store.write().await.unwrap();
         tx.begin_change(at(1), "test").await.unwrap();
         let deleted = tx.delete(&record.id()).await;

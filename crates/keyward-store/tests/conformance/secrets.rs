@@ -39,7 +39,8 @@ async fn references_follow_what_is_written(on: On) {
     let (key, service) = (find("credential", 17), find("service", 16));
     let of_key = row("credential", key.id(), "value");
     let of_service = row("service", service.id(), "auth.header.value");
-    assert_eq!(references(&store, first.id).await, [of_key.clone(), of_service.clone()]);
+    let of_plugin = row("plugin", find("plugin", 18).id(), "config.credentials[0]");
+    assert_eq!(references(&store, first.id).await, [of_key.clone(), of_plugin.clone(), of_service.clone()]);
     assert_eq!(references(&store, second.id).await, std::slice::from_ref(&of_key));
 
     let Record::Service(mut kept) = service.clone() else { panic!() };
@@ -48,7 +49,7 @@ async fn references_follow_what_is_written(on: On) {
     put(&store, &[Record::Service(kept.clone())]).await;
     assert_eq!(
         references(&store, first.id).await,
-        [of_key.clone(), of_service],
+        [of_key.clone(), of_plugin.clone(), of_service],
         "a value that is kept refers on"
     );
     let found = store.reader().await.unwrap().reads().service(kept.id).await.unwrap().unwrap().object;
@@ -57,14 +58,14 @@ async fn references_follow_what_is_written(on: On) {
 
     kept.spec.service_auth = None;
     put(&store, &[Record::Service(kept)]).await;
-    assert_eq!(references(&store, first.id).await, [of_key]);
+    assert_eq!(references(&store, first.id).await, [of_key, of_plugin.clone()]);
 
     let mut tx = store.write().await.unwrap();
     tx.begin_change(at(2_000), "test").await.unwrap();
     tx.delete(&key.id()).await.unwrap();
     tx.end_change(Vec::new()).await.unwrap();
     tx.commit().await.unwrap();
-    assert_eq!(references(&store, first.id).await, []);
+    assert_eq!(references(&store, first.id).await, [of_plugin]);
 }
 
 async fn what_is_referred_to_cannot_go_and_what_is_not_there_cannot_be_referred_to(on: On) {

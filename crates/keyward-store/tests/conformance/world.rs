@@ -160,6 +160,22 @@ pub(crate) fn secret(n: u128, account: &Account) -> Secret {
     Secret { id: SecretId::from_uuid(uuid(n)), account: account.id, spec, version: 3, rotated: at(700) }
 }
 
+pub(crate) const PLUGIN_KEY: &str = "canary-plugin-key-0123456789";
+
+pub(crate) fn plugin(
+    n: u128,
+    account: AccountId,
+    on: PluginOn<GatewayId, ApiId>,
+    kind: &str,
+    config: &str,
+) -> Plugin {
+    let kind: PluginKind = kind.parse().unwrap();
+    let config = PluginConfig::parse(&kind, config).unwrap();
+    let settings =
+        PluginSettings { kind, order: -3, enabled: n != 20, description: format!("plugin {n}"), config };
+    Plugin { id: PluginId::from_uuid(Uuid::from_u128(n)), account, on, services: Vec::new(), settings }
+}
+
 /// An API key whose value is a secret's.
 pub(crate) fn referring_key(n: u128, caller: &Caller, text: &str) -> Record {
     let text = SecretText::parse(text).unwrap();
@@ -379,6 +395,18 @@ pub(crate) fn everything(store: &Store) -> Vec<Record> {
     referring.spec.service_auth =
         Some(ServiceAuth::Header { name: "authorization".parse().unwrap(), value: Some(text) });
     let secret = secret(8, &account);
+    let calls = vec![(service.spec.name.clone(), service.id)];
+    let asked = format!(r#"{{"service":"{}"}}"#, service.spec.name);
+    let keys = format!(r#"{{"credentials":["$ref{{secret_8}}","{PLUGIN_KEY}"],"keys":["apikey"]}}"#);
+    let operation = api.settings.operations[0].clone();
+    let plugins = [
+        plugin(18, account.id, PluginOn::Api(api.id), "key-auth", &keys),
+        Plugin {
+            services: calls,
+            ..plugin(19, account.id, PluginOn::Operation(api.id, operation), "ext-auth", &asked)
+        },
+        plugin(20, account.id, PluginOn::Gateway(gateway.id), "one-of-ours", r#"{"a":[1.5,null,"b"]}"#),
+    ];
     let mut all = vec![
         Record::Account(account),
         Record::Gateway(gateway),
@@ -395,5 +423,6 @@ pub(crate) fn everything(store: &Store) -> Vec<Record> {
     all.push(Record::Group(group.clone()));
     all.extend([Record::Member(group.id, application.id), Record::Member(group.id, consumer.id)]);
     all.extend(grants.map(Record::Grant));
+    all.extend(plugins.map(|plugin| Record::Plugin(Box::new(plugin))));
     all
 }

@@ -136,6 +136,14 @@ Examples:
   keyward secret rotate orders_key --overlap-s 3600
   keyward secret disable orders_key --dry-run";
 
+pub(super) const PLUGIN: &str = "\
+Examples:
+  keyward plugin create key-auth --api orders --set 'config.credentials=[\"$ref{partner_key}\"]' --set 'config.keys=[apikey, x-api-key]'
+  keyward plugin create rate-limit --api orders --operation 'GET /{id}' --set config.requests=100 --set config.per=1m
+  keyward plugin list --api orders
+  keyward plugin change plg_018f0000000070008000000000000abc --set config.in_query=false
+  keyward plugin kinds key-auth";
+
 pub(super) const GRANT: &str = "\
 A grant is never disabled: `revoke` ends it for good, `change --valid-until` ends it at a moment.
 

@@ -87,6 +87,12 @@ fn read_object(path: &Path) -> Result<Object, Failure> {
     parse(&text).map_err(|error| Failure::usage(format!("`{}` is no description: {error}", path.display())))
 }
 
+/// What a file says in YAML or JSON.
+pub(crate) fn read_yaml(path: &Path) -> Result<Value, Failure> {
+    let text = read_text(path)?;
+    parse(&text).map_err(|error| Failure::usage(format!("`{}` cannot be read: {error}", path.display())))
+}
+
 /// The text of a file, or of standard input for `-`.
 pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
     String::from_utf8(read_bytes(path)?)

@@ -120,6 +120,14 @@ fn command_of(route: Route) -> Reached {
         Route::ChangeGrant => By("grant change"),
         Route::RevokeGrant => By("grant revoke"),
         Route::RenounceGrant => By("grant renounce"),
+        Route::ListPlugins => By("plugin list"),
+        Route::CreatePlugin => By("plugin create"),
+        Route::ShowPlugin => By("plugin show"),
+        Route::ChangePlugin => By("plugin change"),
+        Route::DeletePlugin => By("plugin delete"),
+        Route::EnablePlugin => By("plugin enable"),
+        Route::DisablePlugin => By("plugin disable"),
+        Route::ListPluginKinds => By("plugin kinds"),
         Route::SignInPage
         | Route::SignInScript
         | Route::BeginSignIn
@@ -180,7 +188,7 @@ fn every_route_has_its_command() {
 
 #[test]
 fn every_route_that_has_a_command_is_called_by_one() {
-    const SOURCES: [&str; 17] = [
+    const SOURCES: [&str; 18] = [
         include_str!("review.rs"),
         include_str!("usage.rs"),
         include_str!("nodes.rs"),
@@ -195,6 +203,7 @@ fn every_route_that_has_a_command_is_called_by_one() {
         include_str!("export.rs"),
         include_str!("grants.rs"),
         include_str!("groups.rs"),
+        include_str!("plugins.rs"),
         include_str!("secrets.rs"),
         include_str!("sign.rs"),
         include_str!("../../../keyward-api/src/client.rs"),

@@ -1,0 +1,27 @@
+-- Plugins: what is done to calls. The same steps stand in the postgres folder.
+
+CREATE TABLE plugins (
+    id TEXT NOT NULL PRIMARY KEY,
+    account TEXT NOT NULL REFERENCES accounts (id),
+    -- A built-in, or a custom one by its name.
+    plugin TEXT NOT NULL,
+    -- What it is bound to: a gateway; or an API, or an operation of one (JSON).
+    gateway TEXT REFERENCES gateways (id),
+    api TEXT REFERENCES apis (id),
+    operation TEXT,
+    place BIGINT NOT NULL,
+    enabled BIGINT NOT NULL,
+    description TEXT NOT NULL,
+    -- The services that its configuration names, with their ids: JSON.
+    services TEXT NOT NULL,
+    -- Sealed as a whole: it may have secrets written out in it.
+    config BLOB NOT NULL,
+    config_version BIGINT NOT NULL,
+    revision BIGINT NOT NULL,
+    created BIGINT NOT NULL,
+    changed BIGINT NOT NULL,
+    CHECK ((gateway IS NULL) <> (api IS NULL))
+);
+CREATE INDEX plugins_by_account ON plugins (account, id);
+CREATE INDEX plugins_by_api ON plugins (api, id);
+CREATE INDEX plugins_by_gateway ON plugins (gateway, id);
