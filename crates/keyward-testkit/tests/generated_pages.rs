@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use keyward_model::DenyReason;
+use keyward_model::{BuiltIn, DenyReason, Need, Shape};
 
 fn is_fresh(page: &str, expected: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").join(page);
@@ -34,6 +34,76 @@ fn the_page_of_reasons_is_fresh() {
         ));
     }
     is_fresh("docs/reasons.md", &page);
+}
+
+/// What a value may be, in a cell of a table.
+fn bounds(shape: &Shape) -> String {
+    let number = |number: i64| number.to_string();
+    match shape {
+        Shape::Text { format, .. } if !format.pattern.is_empty() => format.what.replace('|', "\\|"),
+        Shape::Text { least: 0, most, .. } => format!("at most {most} characters"),
+        Shape::Text { least, most, .. } => format!("{least} to {most} characters"),
+        Shape::Secret { most } => format!("**secret**: the text, or `$ref{{name}}`; at most {most} characters"),
+        Shape::Whole { least, most } => format!("{} to {}", number(*least), number(*most)),
+        Shape::Flag => "`true`, `false`".to_owned(),
+        Shape::OneOf(texts) => texts.iter().map(|text| format!("`{text}`")).collect::<Vec<_>>().join(", "),
+        Shape::List { of, least, most } => format!("a list of {least} to {most}: {}", bounds(of)),
+        Shape::Object(_) => "see below".to_owned(),
+        Shape::Map { of, names, most } => {
+            format!("a mapping of at most {most}, by {}: {}", names.what, bounds(of))
+        }
+        Shape::Either(shapes) => shapes.iter().map(bounds).collect::<Vec<_>>().join("; or "),
+        Shape::Any => "any JSON".to_owned(),
+        Shape::Schema => "a JSON Schema (draft 2020-12)".to_owned(),
+    }
+}
+
+/// The tables of an object and of those within it.
+fn tables(path: &str, shape: &Shape, page: &mut String) {
+    let members = match shape {
+        Shape::Object(members) => *members,
+        Shape::List { of, .. } => return tables(&format!("{path}[]"), of, page),
+        Shape::Map { of, .. } => return tables(&format!("{path}.*"), of, page),
+        Shape::Either(shapes) => return shapes.iter().for_each(|shape| tables(path, shape, page)),
+        _ => return,
+    };
+    if !path.is_empty() {
+        page.push_str(&format!("\nOf `{path}`:\n"));
+    }
+    page.push_str("\n| field | meaning | default | bounds |\n| --- | --- | --- | --- |\n");
+    for member in members {
+        let default = match member.need {
+            Need::Required => "required".to_owned(),
+            Need::Optional => "absent".to_owned(),
+            Need::Default(text) => format!("`{text}`"),
+        };
+        page.push_str(&format!(
+            "| `{}` | {} | {default} | {} |\n",
+            member.name,
+            member.help,
+            bounds(&member.shape)
+        ));
+    }
+    for member in members {
+        let path = if path.is_empty() { member.name.to_owned() } else { format!("{path}.{}", member.name) };
+        tables(&path, &member.shape, page);
+    }
+}
+
+#[test]
+fn the_page_of_built_in_plugins_is_fresh() {
+    let mut page = String::from(
+        "# Built-in plugins\n\n\
+         <!-- Made from crates/keyward-model/src/plugin/ by `make docs`. -->\n\n\
+         What each [plugin](nouns/plugins.md) does, and what its `config` may say. `keyward plugin kinds NAME` prints the same as a JSON Schema. \
+         They are listed in the order in which they act: first those that authenticate, then those that remember nonces, then limits, then the \
+         others that look at requests and answers, and last those that sign what goes to the service.\n",
+    );
+    for kind in BuiltIn::ALL {
+        page.push_str(&format!("\n## {}\n\n{}\n", kind.as_str(), kind.help()));
+        tables("", kind.shape(), &mut page);
+    }
+    is_fresh("docs/plugins.md", &page);
 }
 
 #[test]
