@@ -387,6 +387,6 @@ fn record_of(object: ObjectId) -> Option<RecordId> {
         ObjectId::Caller(id) | ObjectId::Credential(id, _) => RecordId::Caller(id),
         ObjectId::Group(id) => RecordId::Group(id),
         ObjectId::Grant(id) => RecordId::Grant(id),
-        ObjectId::Plugin(_) => return None,
+        ObjectId::Plugin(_) | ObjectId::Module(_) => return None,
     })
 }
