@@ -1,8 +1,10 @@
 //! The compiled, read-only form of the configuration, which every decision reads.
 
 mod compile;
+mod custom;
 mod entry;
 mod hashes;
+mod modules;
 mod plugins;
 mod routes;
 mod secrets;
@@ -17,13 +19,15 @@ use crate::jwt::{FetchedKeys, NothingFetched};
 
 use keyward_model::{
     Account, AccountId, ApiId, AppKey, CallerId, CredentialDigest, DigestKey, Gateway, GatewayId, GroupId,
-    HostPattern, Name, PluginId, Revision, SecretId, ServiceId,
+    HostPattern, Module, Name, PluginId, Revision, SecretId, ServiceId,
 };
 
+pub use custom::{CustomConfiguration, CustomDigest, CustomPlugin, ModuleCheck};
 pub(crate) use entry::{AccountEntry, JwtEntry, KeyPairEntry, ProofEntry, Scope};
 pub use entry::{ApiEntry, CallerEntry, CredentialEntry, GrantEntry, GroupEntry};
 pub use hashes::digest_credential;
 use hashes::{Digester, Hashes};
+use modules::ModuleByName;
 pub(crate) use plugins::{Admit, AdmitBy};
 pub use plugins::{ApiPlugins, PluginEntry, PluginSet, PluginWork, plugin_takes};
 use routes::{HostKey, HostRoutes};
@@ -51,6 +55,8 @@ pub struct Snapshot {
     secret_users: Shards<Arc<SecretUsers>>,
     services: Shards<Arc<ServiceEntry>>,
     apis: Shards<Arc<ApiEntry>>,
+    modules: Shards<Arc<Module>>,
+    module_names: Shards<ModuleByName>,
     plugins: Shards<Arc<PluginEntry>>,
     /// Absent for an API that nothing is bound to.
     bound: Shards<Arc<ApiPlugins>>,
@@ -119,6 +125,8 @@ impl Snapshot {
             secret_users: Shards::default(),
             services: Shards::default(),
             apis: Shards::default(),
+            modules: Shards::default(),
+            module_names: Shards::default(),
             plugins: Shards::default(),
             bound: Shards::default(),
             usage: Shards::default(),

@@ -22,6 +22,7 @@ mod groups;
 mod guard;
 mod health;
 mod listing;
+mod modules;
 mod nodes;
 mod once;
 mod open;

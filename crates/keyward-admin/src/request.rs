@@ -18,11 +18,18 @@ use crate::refusal::Refusal;
 
 /// Largest body of a request on this route, in bytes.
 pub(crate) fn body_max(route: Route) -> usize {
-    if matches!(route.about().body, keyward_api::Body::World) { crate::world::WORLD_MAX } else { BODY_MAX }
+    match route.about().body {
+        keyward_api::Body::World => crate::world::WORLD_MAX,
+        _ if route.noun() == "module" => MODULE_BODY_MAX,
+        _ => BODY_MAX,
+    }
 }
 
 /// Largest body of a request about one object, in bytes.
 const BODY_MAX: usize = 1 << 20;
+
+/// Largest body of a request about a module, which has its code in it as base64, in bytes.
+const MODULE_BODY_MAX: usize = 12 << 20;
 
 /// Everything of a request that a handler reads, but for its body.
 pub(crate) struct Asked {
@@ -182,7 +189,7 @@ impl Asked {
     }
 }
 
-/// A JSON body of at most [`BODY_MAX`] bytes, not yet read.
+/// A JSON body of at most [`body_max`] bytes, not yet read.
 pub(crate) struct JsonBody(pub(crate) Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for JsonBody {
@@ -190,7 +197,8 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
         media_of(&request)?;
-        let body = bounded(request, BODY_MAX).await?;
+        let most = body_max(route(request.extensions())?);
+        let body = bounded(request, most).await?;
         if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&body) {
             let title = format!("the body is not JSON: {error}");
             return Err(Refusal::new(400, "body_malformed", title));

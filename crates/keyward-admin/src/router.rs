@@ -10,8 +10,8 @@ use keyward_api::Route;
 
 use crate::{
     Admin, accounts, apis, applications, audit, callers, consumers, contract, credentials, explain, gateways,
-    grants, groups, guard, health, nodes, once, open_id, operators, patience, plugins, refusal, review,
-    secrets, services, sessions, usage, world,
+    grants, groups, guard, health, modules, nodes, once, open_id, operators, patience, plugins, refusal,
+    review, secrets, services, sessions, usage, world,
 };
 
 /// Everything that the admin address answers.
@@ -189,6 +189,13 @@ fn handler(route: Route) -> MethodRouter<Admin> {
         Route::ChangeGrant => patch(grants::change),
         Route::RevokeGrant => post(grants::revoke),
         Route::RenounceGrant => post(grants::renounce),
+        Route::ListModules => get(modules::list),
+        Route::CreateModule => post(modules::create),
+        Route::ShowModule => get(modules::show),
+        Route::ChangeModule => patch(modules::change),
+        Route::DeleteModule => delete(modules::delete),
+        Route::EnableModule => post(modules::enable),
+        Route::DisableModule => post(modules::disable),
         Route::ListPlugins => get(plugins::list),
         Route::CreatePlugin => post(plugins::create),
         Route::ShowPlugin => get(plugins::show),

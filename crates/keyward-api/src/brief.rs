@@ -27,6 +27,7 @@ pub(crate) fn world(world: &World) -> Result<Node, String> {
     add(Noun::Gateway, list(&world.gateways))?;
     add(Noun::Secret, list(&world.secrets))?;
     add(Noun::Service, list(&world.services))?;
+    add(Noun::Module, list(&world.modules))?;
     add(Noun::Api, list(&world.apis))?;
     add(Noun::Application, list(&world.applications))?;
     add(Noun::Consumer, list(&world.consumers))?;

@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 
 use crate::routes::{Method, Route, encode};
 use crate::{
-    Account, Api, Application, Consumer, Gateway, Grant, Group, Operator, Plugin, Problem, Secret, Service,
+    Account, Api, Application, Consumer, Gateway, Grant, Group, Module, Operator, Plugin, Problem, Secret,
+    Service,
 };
 
 /// Speaks to a node's admin address.
@@ -222,6 +223,7 @@ resources! {
     Gateway: ListGateways CreateGateway ShowGateway ChangeGateway Some(Route::DeleteGateway), None;
     Secret: ListSecrets CreateSecret ShowSecret ChangeSecret Some(Route::DeleteSecret), Some((Route::EnableSecret, Route::DisableSecret));
     Service: ListServices CreateService ShowService ChangeService Some(Route::DeleteService), Some((Route::EnableService, Route::DisableService));
+    Module: ListModules CreateModule ShowModule ChangeModule Some(Route::DeleteModule), Some((Route::EnableModule, Route::DisableModule));
     Api: ListApis CreateApi ShowApi ChangeApi Some(Route::DeleteApi), Some((Route::EnableApi, Route::DisableApi));
     Application: ListApplications CreateApplication ShowApplication ChangeApplication Some(Route::DeleteApplication), Some((Route::EnableApplication, Route::DisableApplication));
     Consumer: ListConsumers CreateConsumer ShowConsumer ChangeConsumer Some(Route::DeleteConsumer), Some((Route::EnableConsumer, Route::DisableConsumer));

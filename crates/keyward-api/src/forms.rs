@@ -76,6 +76,12 @@ forms! {
     /// What a plugin does: a built-in, or a custom one by its name.
     PluginName = {"type": "string", "minLength": 1, "maxLength": 128,
         "pattern": r"^[\p{L}\p{N}_.:-]([\p{L}\p{N}_.: -]*[\p{L}\p{N}_.:-])?$", "examples": ["key-auth"]};
+    /// Bytes, as base64 with its padding.
+    Base64 = {"type": "string", "maxLength": 11_184_812, "contentEncoding": "base64", "writeOnly": true};
+    /// A SHA-256: 64 lower-case hexadecimal digits.
+    Sha256 = {"type": "string", "pattern": "^[0-9a-f]{64}$"};
+    /// What becomes of a call where a module fails.
+    OnFailure = {"type": "string", "enum": ["refuse", "skip"]};
     /// What refers to a secret.
     ReferrerNoun = {"type": "string", "enum": ["application", "consumer", "service", "plugin"]};
     /// The name of a header field; those that the transport or the gateway owns are refused.

@@ -2,7 +2,7 @@
 
 use keyward_model::{
     AccountSpec, ApiSpec, ApplicationSpec, ConsumerSpec, GatewaySpec, GrantSpec, GroupSpec, JwtSpec,
-    KeyPairSpec, MemberSpec, OpaqueSpec, OperatorSpec, OperatorTokenSpec, PluginSpec, SecretSpec,
+    KeyPairSpec, MemberSpec, ModuleSpec, OpaqueSpec, OperatorSpec, OperatorTokenSpec, PluginSpec, SecretSpec,
     ServiceSpec, StageSpec,
 };
 use serde::Serialize;
@@ -13,7 +13,7 @@ use crate::dollar::Dollars;
 use crate::read::{Item, Reader};
 use crate::{
     FieldProblem, GrantBatchSpec, NewApplicationSpec, NewConsumerSpec, accounts, apis, applications, callers,
-    consumers, credentials, gateways, grants, groups, jwt, operators, plugins, secrets, services,
+    consumers, credentials, gateways, grants, groups, jwt, modules, operators, plugins, secrets, services,
 };
 
 /// A `*Spec` of the model that has a description: a DTO with the field names of the world file.
@@ -94,6 +94,7 @@ described! {
     GatewaySpec => gateways::Gateway, gateways::read, r#"{"name":"a"}"#;
     SecretSpec => secrets::Secret, secrets::read, r#"{"name":"a"}"#;
     ServiceSpec => services::Service, services::read, r#"{"name":"a","endpoints":["http://a"]}"#;
+    ModuleSpec => modules::Module, modules::read, r#"{"name":"a"}"#;
     ApiSpec => apis::Api, apis::read, r#"{"name":"a","admits":["anyone"]}"#;
     StageSpec => apis::StageBinding, apis::read_binding, r#"{"service":"a"}"#;
     ApplicationSpec => applications::Application, applications::read, r#"{"name":"a"}"#;

@@ -17,10 +17,10 @@ use crate::credentials::{CredentialChange, CredentialReset, CredentialRotation, 
 use crate::groups::GivenMember;
 use crate::{
     Account, Answer, Api, Application, Applied, AuditCheck, AuditEntry, BootstrapAnswer, Credential, Deleted,
-    Done, Explanation, ForeignCaller, Gateway, Grant, GrantBatch, GrantsGiven, Group, Jwt, NewApplication,
-    NewConsumer, Node, Operator, OperatorToken, PasswordChange, Plugin, PluginKindView, Reference, Revealed,
-    RevealedSecret, ReviewItem, Revoked, Secret, SecretRollback, SecretRotation, Service, SignIn,
-    StageBinding, Stored, StoredToken, Usage, WhoAmI, WhoCan,
+    Done, Explanation, ForeignCaller, Gateway, Grant, GrantBatch, GrantsGiven, Group, Jwt, Module,
+    NewApplication, NewConsumer, Node, Operator, OperatorToken, PasswordChange, Plugin, PluginKindView,
+    Reference, Revealed, RevealedSecret, ReviewItem, Revoked, Secret, SecretRollback, SecretRotation,
+    Service, SignIn, StageBinding, Stored, StoredToken, Usage, WhoAmI, WhoCan,
 };
 
 pub use keyward_model::Action;
@@ -260,6 +260,23 @@ routes! {
     /// Let a service take no effect, at once.
     DisableService = Post "/v1/services/{id}/disable", "service" Disable:
         one::<Stored<Service>>(ONE).if_match();
+
+    /// List modules, oldest first, the digest in place of the code.
+    ListModules = Get "/v1/modules", "module" List: list::<Stored<Module>>(LIST);
+    /// Upload a module, so that plugins can be made of it. It is compiled before it is kept.
+    CreateModule = Post "/v1/modules", "module" Create:
+        made::<Stored<Module>>(NONE).takes::<Module>(r#"{"name": "hello", "wasm": {"base64": "AGFzbQEAAAA="}}"#);
+    /// Show a module, the digest in place of the code.
+    ShowModule = Get "/v1/modules/{id}", "module" Show: one::<Stored<Module>>(ONE);
+    /// Change a module, or give it other code: only what is sent changes, and no call is dropped.
+    ChangeModule = Patch "/v1/modules/{id}", "module" Change:
+        one::<Stored<Module>>(ONE).changes::<Module>(r#"{"on_failure": "skip"}"#);
+    /// Delete a module; refused while a plugin runs it.
+    DeleteModule = Delete "/v1/modules/{id}", "module" Delete: plain::<Deleted>(DELETE).if_match();
+    /// Let a module take effect again.
+    EnableModule = Post "/v1/modules/{id}/enable", "module" Enable: one::<Stored<Module>>(ONE).if_match();
+    /// Let a module take no effect, at once: its plugins close what they are bound to.
+    DisableModule = Post "/v1/modules/{id}/disable", "module" Disable: one::<Stored<Module>>(ONE).if_match();
 
     /// List APIs, oldest first.
     ListApis = Get "/v1/apis", "api" List: list::<Stored<Api>>(APIS);

@@ -10,7 +10,8 @@ use crate::dollar::Dollars;
 use crate::plugins::LimitSpec;
 use crate::read::{Item, Reader, Shape};
 use crate::{
-    accounts, apis, applications, brief, consumers, gateways, grants, groups, plugins, secrets, services,
+    accounts, apis, applications, brief, consumers, gateways, grants, groups, modules, plugins, secrets,
+    services,
 };
 
 /// A world file that was read: what it says, and where each part of it stands.
@@ -32,6 +33,7 @@ const SHAPE: Shape = Shape {
         "gateways",
         "secrets",
         "services",
+        "modules",
         "apis",
         "applications",
         "consumers",
@@ -95,6 +97,25 @@ impl WorldFile {
         }
     }
 
+    /// Reads the files that the world's modules name, by `read`, which is told the name as it stands there.
+    ///
+    /// # Errors
+    /// Every file that cannot be read, or holds no module, at its place.
+    pub fn read_files(
+        &mut self,
+        read: &dyn Fn(&str) -> Result<Vec<u8>, String>,
+    ) -> Result<(), Vec<FieldProblem>> {
+        let mut problems = Vec::new();
+        for entry in &mut self.world.modules {
+            if let Err(message) = modules::read_file(&mut entry.value, read) {
+                let path = format!("{}.wasm.file", entry.place.path);
+                let keyward_model::Place { line, column, .. } = self.document.locate(&path);
+                problems.push(FieldProblem { line, column, path, message });
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
     /// The same problem with the line and column of its path in this file.
     #[must_use]
     pub fn locate(&self, problem: &FieldProblem) -> FieldProblem {
@@ -134,6 +155,7 @@ fn read_world(root: &Item<'_>) -> Option<World> {
     let gateways = fields.or("gateways", Vec::new(), |item| entries(item, gateways::read));
     let secrets = fields.or("secrets", Vec::new(), |item| entries(item, secrets::read));
     let services = fields.or("services", Vec::new(), |item| entries(item, services::read));
+    let modules = fields.or("modules", Vec::new(), |item| entries(item, modules::read));
     let apis = fields.or("apis", Vec::new(), |item| entries(item, apis::read));
     let applications = fields.or("applications", Vec::new(), |item| entries(item, applications::read));
     let consumers = fields.or("consumers", Vec::new(), |item| entries(item, consumers::read));
@@ -151,6 +173,7 @@ fn read_world(root: &Item<'_>) -> Option<World> {
         gateways: gateways?,
         secrets: secrets?,
         services: services?,
+        modules: modules?,
         apis: apis?,
         applications: applications?,
         consumers: consumers?,

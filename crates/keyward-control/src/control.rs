@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use keyward_access::{Freshness, Snapshot};
+use keyward_access::{Freshness, ModuleCheck, Snapshot};
 use keyward_model::{HeldBy, Name, Plaintext, Revision, World};
 use keyward_store::{Store, StoreOptions};
 use tokio::task::JoinHandle;
@@ -21,8 +21,8 @@ use crate::shared::Shared;
 use crate::writer::{Work, Writes};
 use crate::{
     Accounts, Actor, Apis, Applications, Applied, ApplyOptions, Audit, Callers, Clock, Consumers,
-    ControlError, Credentials, ErrorKind, Gateways, Grants, Groups, Minter, Operators, Plugins, Random,
-    Review, Secrets, Services, Sessions, Usage, follow, load, nodes, writer,
+    ControlError, Credentials, ErrorKind, Gateways, Grants, Groups, Minter, Modules, Operators, Plugins,
+    Random, Review, Secrets, Services, Sessions, Usage, follow, load, nodes, writer,
 };
 
 /// How a node's control is set up.
@@ -97,6 +97,7 @@ impl Control {
             standing: Standing::new(!store.is_shared()),
             fetched: Arc::default(),
             held: Arc::default(),
+            module_check: OnceLock::new(),
         });
         let mut minter = Minter::new(options.random);
         let node_id = nodes::node_id(&options.data_dir, &mut minter, shared.now())?;
@@ -214,6 +215,16 @@ impl Control {
         Ok(self.inner.store.takes_writes()?)
     }
 
+    /// Has modules and custom plugins tried from now on, before they are kept. Told once; without it nothing is tried.
+    pub fn try_modules_by(&self, check: Arc<dyn ModuleCheck>) {
+        // Whoever was told first stays.
+        let _ = self.inner.shared.module_check.set(check);
+    }
+
+    pub(crate) fn module_check(&self) -> Option<Arc<dyn ModuleCheck>> {
+        self.inner.shared.module_check.get().cloned()
+    }
+
     /// Tells of listeners whose addresses were not known at the start (port 0).
     pub fn add_own_listeners(&self, listeners: &[SocketAddr]) {
         let mut own = self.inner.shared.own_listeners.write().unwrap_or_else(PoisonError::into_inner);
@@ -272,6 +283,11 @@ impl Control {
     /// What can be done with services.
     pub fn services(&self) -> Services<'_> {
         Services { control: self }
+    }
+
+    /// What can be done with modules.
+    pub fn modules(&self) -> Modules<'_> {
+        Modules { control: self }
     }
 
     /// What can be done with plugins.

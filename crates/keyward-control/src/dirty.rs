@@ -13,7 +13,7 @@ use crate::plan::Owner;
 /// What was touched, as the Snapshot counts.
 #[derive(Default)]
 pub(crate) struct Dirty {
-    /// Accounts, gateways, secrets, services, APIs and plugins; and whether they are gone.
+    /// Accounts, gateways, secrets, services, APIs, modules and plugins; and whether they are gone.
     single: BTreeMap<RecordId, bool>,
     /// Callers, also where only a credential of theirs was touched; and whether they are gone.
     callers: BTreeMap<CallerId, bool>,
@@ -84,6 +84,12 @@ impl Dirty {
         self.single.iter().filter_map(account).collect()
     }
 
+    /// The modules and plugins that were written.
+    pub(crate) fn runnable(&self) -> Vec<RecordId> {
+        let written = self.single.iter().filter(|(_, gone)| !**gone).map(|(id, _)| *id);
+        written.filter(|id| matches!(id, RecordId::Module(_) | RecordId::Plugin(_))).collect()
+    }
+
     /// The secrets that were written.
     pub(crate) fn secrets(&self) -> Vec<SecretId> {
         let secret = |(id, gone): (&RecordId, &bool)| match id {
@@ -117,6 +123,7 @@ impl Dirty {
                 | RecordId::Secret(_)
                 | RecordId::Service(_)
                 | RecordId::Api(_)
+                | RecordId::Module(_)
                 | RecordId::Plugin(_),
                 _,
             ) => {
@@ -151,6 +158,7 @@ impl Dirty {
                 | RecordId::Secret(_)
                 | RecordId::Service(_)
                 | RecordId::Api(_)
+                | RecordId::Module(_)
                 | RecordId::Plugin(_),
                 _,
             ) => {
@@ -186,12 +194,14 @@ impl Updates {
             (Some(Record::Secret(secret)), _) => Some(SnapshotUpdate::UpsertSecret(secret)),
             (Some(Record::Service(service)), _) => Some(SnapshotUpdate::UpsertService(service)),
             (Some(Record::Api(api)), _) => Some(SnapshotUpdate::UpsertApi(Box::new(api))),
+            (Some(Record::Module(module)), _) => Some(SnapshotUpdate::UpsertModule(module)),
             (Some(Record::Plugin(plugin)), _) => Some(SnapshotUpdate::UpsertPlugin(plugin)),
             (_, RecordId::Account(id)) => Some(SnapshotUpdate::RemoveAccount(id)),
             (_, RecordId::Gateway(id)) => Some(SnapshotUpdate::RemoveGateway(id)),
             (_, RecordId::Secret(id)) => Some(SnapshotUpdate::RemoveSecret(id)),
             (_, RecordId::Service(id)) => Some(SnapshotUpdate::RemoveService(id)),
             (_, RecordId::Api(id)) => Some(SnapshotUpdate::RemoveApi(id)),
+            (_, RecordId::Module(id)) => Some(SnapshotUpdate::RemoveModule(id)),
             (_, RecordId::Plugin(id)) => Some(SnapshotUpdate::RemovePlugin(id)),
             _ => None,
         });

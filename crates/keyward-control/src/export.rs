@@ -15,7 +15,7 @@ use crate::gather::Gather;
 use crate::groups::GroupObject;
 use crate::object::Object;
 use crate::plan::alone;
-use crate::views::{account_spec, secret_spec, service_spec};
+use crate::views::{account_spec, module_spec, secret_spec, service_spec};
 use crate::{Actor, Control, ControlError};
 
 /// Rows that are read at once.
@@ -82,6 +82,14 @@ async fn export_account(
         let found = gather.reads.list_services(&ObjectsOf::within(account), &page).await?;
         world.services.extend(found.iter().map(|service| alone(service_spec(&service.object))));
         if !next(&mut page, &found, |service| service.id.to_string()) {
+            break;
+        }
+    }
+    loop {
+        let found = gather.reads.list_modules(&ObjectsOf::within(account), &page).await?;
+        let described = found.iter().filter_map(|module| module_spec(&gather.existing, &module.object));
+        world.modules.extend(described.map(alone));
+        if !next(&mut page, &found, |module| module.id.to_string()) {
             break;
         }
     }
@@ -218,6 +226,7 @@ fn nouns(world: &World) -> BTreeSet<Noun> {
         (Noun::Gateway, !world.gateways.is_empty()),
         (Noun::Secret, !world.secrets.is_empty()),
         (Noun::Service, !world.services.is_empty()),
+        (Noun::Module, !world.modules.is_empty()),
         (Noun::Api, !world.apis.is_empty()),
         (Noun::Application, !world.applications.is_empty()),
         (Noun::Consumer, !world.consumers.is_empty()),

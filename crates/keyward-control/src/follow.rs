@@ -287,6 +287,8 @@ fn object_of(update: &SnapshotUpdate) -> ObjectId {
         U::RemoveApi(id) => ObjectId::Api(*id),
         U::UpsertPlugin(plugin) | U::ClosePlugin(plugin) => ObjectId::Plugin(plugin.id),
         U::RemovePlugin(id) => ObjectId::Plugin(*id),
+        U::UpsertModule(module) => ObjectId::Module(module.id),
+        U::RemoveModule(id) => ObjectId::Module(*id),
         U::UpsertCaller { caller, .. } => ObjectId::Caller(caller.id),
         U::RemoveCaller(id) => ObjectId::Caller(*id),
         U::UpsertGroup(group) => ObjectId::Group(group.id),
@@ -308,6 +310,7 @@ fn removal_of(update: &SnapshotUpdate) -> Option<SnapshotUpdate> {
         // Without it, what it should keep out would come in.
         U::UpsertPlugin(plugin) => U::ClosePlugin(plugin.clone()),
         U::ClosePlugin(plugin) => U::RemovePlugin(plugin.id),
+        U::UpsertModule(module) => U::RemoveModule(module.id),
         U::UpsertCaller { caller, .. } => U::RemoveCaller(caller.id),
         U::UpsertGroup(group) => U::RemoveGroup(group.id),
         U::UpsertGrant(grant) => U::RemoveGrant { id: grant.id, grantee: grant.grantee },

@@ -186,6 +186,30 @@ impl<'r> Gather<'r> {
         Ok(())
     }
 
+    async fn module_named(&mut self, account: AccountId, name: &Name) -> Result<(), StoreError> {
+        if self.existing.modules.find(&(account, name.clone())).is_none()
+            && let Some(found) = self.reads.module_named(account, name).await?
+        {
+            self.existing.add_module(found.object);
+        }
+        Ok(())
+    }
+
+    /// The modules that the world describes, or whose names its plugins are of.
+    async fn modules_of(&mut self, world: &World) -> Result<(), StoreError> {
+        let described = world.modules.iter().map(|entry| (&entry.value.account, &entry.value.name));
+        let run = world.plugins.iter().filter_map(|entry| match &entry.value.settings.kind {
+            PluginKind::Custom(name) => Some((&entry.value.account, name)),
+            PluginKind::BuiltIn(_) => None,
+        });
+        for (account, name) in described.chain(run) {
+            if let Some(account) = self.account_named(account).await? {
+                self.module_named(account.id, name).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// What a plugin names, for showing it.
     pub(crate) async fn around_plugin(&mut self, plugin: &Plugin) -> Result<(), StoreError> {
         self.account(plugin.account).await?;
@@ -362,6 +386,7 @@ impl<'r> Gather<'r> {
         }
         self.gateways().await?;
         self.services_and_apis(world).await?;
+        self.modules_of(world).await?;
         self.plugins_of(world).await?;
         self.secrets_of(world).await?;
         self.callers_of(world).await?;
@@ -459,6 +484,9 @@ impl<'r> Gather<'r> {
         let called: Vec<(Name, Name)> =
             world.plugins.iter().flat_map(|entry| called_by(&entry.value)).collect();
         services.extend(called.iter().map(|(account, name)| (account, name)));
+        for entry in &world.modules {
+            services.extend(entry.value.services.iter().map(|name| (&entry.value.account, name)));
+        }
         for entry in &world.apis {
             let spec = &entry.value;
             apis.insert((&spec.account, &spec.name));
@@ -697,6 +725,13 @@ impl<'r> Gather<'r> {
             let Some(last) = found.last() else { break };
             page.turn_to(Some(last.object.id));
             self.add_plugins(found).await?;
+        }
+        page.after = None;
+        loop {
+            let found = self.reads.list_modules(&ObjectsOf::within(account), &page).await?;
+            let Some(last) = found.last() else { break };
+            page.turn_to(Some(last.object.id));
+            found.into_iter().for_each(|module| self.existing.add_module(module.object));
         }
         Ok(())
     }

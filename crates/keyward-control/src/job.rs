@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use keyward_access::{CompileError, ObjectId, ProblemKind, Snapshot};
-use keyward_model::{Action, Place, Revision, SecretId, Timestamp, World};
+use keyward_access::{CompileError, CustomPlugin, ModuleCheck, ObjectId, PluginWork, ProblemKind, Snapshot};
+use keyward_model::{Action, Module, Place, Revision, SecretId, Timestamp, World};
 use keyward_store::{AuditEntry, Frame, Mark, RecordId, StoreError, Touch, WriteTx};
 use serde_json::{Value, json};
 
@@ -275,12 +275,17 @@ impl<'s> Job<'s> {
         let beside = self.current.dirty.beside;
         let dirty = std::mem::take(&mut self.current.dirty);
         let secrets = dirty.secrets();
+        let runnable = dirty.runnable();
         let updates = dirty.updates(&mut self.tx.reads()).await?.list;
         let mut snapshot = None;
         if beside || !updates.is_empty() {
             let next = self.shared.revision(revision.number.saturating_add(1));
             let compiled = self.snapshot.apply(next, &updates).map_err(|error| self.refusal(error))?;
             self.check_fit(&compiled, &secrets)?;
+            if let Some(check) = self.shared.module_check.get() {
+                let failed = try_all(Arc::clone(check), self.to_try(&compiled, &runnable)).await;
+                self.check_tried(failed)?;
+            }
             if self.current.dry_run {
                 return Ok(revision);
             }
@@ -298,6 +303,50 @@ impl<'s> Job<'s> {
         Ok(revision)
     }
 
+    /// What is to be tried of what was written.
+    fn to_try(&self, compiled: &Snapshot, written: &[RecordId]) -> Vec<(RecordId, ToTry)> {
+        let to_try = |id: &RecordId| {
+            let what = match *id {
+                RecordId::Module(id) => ToTry::Module(compiled.module(id)?.clone()),
+                RecordId::Plugin(id) => {
+                    let PluginWork::Custom(plugin) = compiled.plugin(id)?.work() else { return None };
+                    // Where a secret cannot be had, it is closed, which is told as its trouble.
+                    let can_start =
+                        plugin.module().settings.enabled && plugin.configuration(self.now()).is_ok();
+                    ToTry::Plugin(can_start.then(|| Arc::clone(plugin))?)
+                }
+                _ => return None,
+            };
+            Some((*id, what))
+        };
+        written.iter().filter_map(to_try).collect()
+    }
+
+    /// Refuses what was tried and cannot run.
+    fn check_tried(&self, failed: Vec<(RecordId, String)>) -> Result<(), ControlError> {
+        let problem = |(id, why): (RecordId, String)| {
+            let (field, what) = match id {
+                RecordId::Module(_) => ("wasm", "the module cannot run"),
+                _ => ("config", "its module does not start with this configuration"),
+            };
+            let place = self.place_of(id, field);
+            Problem::new(ErrorKind::Invalid, "module_unusable", place, format!("{what}: {why}"))
+        };
+        let problems: Vec<_> = failed.into_iter().map(problem).collect();
+        if problems.is_empty() { Ok(()) } else { Err(ControlError::from(problems)) }
+    }
+
+    /// Where this field of a record was described.
+    fn place_of(&self, id: RecordId, field: &str) -> Place {
+        let entry = self.current.places.iter().find(|(record, _)| *record == id).map(|(_, entry)| entry);
+        match entry {
+            Some(entry) if !entry.path.is_empty() => {
+                Place { path: format!("{}.{field}", entry.path), ..entry.clone() }
+            }
+            entry => Place { path: field.to_owned(), ..entry.cloned().unwrap_or_default() },
+        }
+    }
+
     /// Refuses a value of a secret that something cannot use that could use the one before.
     fn check_fit(&self, compiled: &Snapshot, secrets: &[SecretId]) -> Result<(), ControlError> {
         let mut problems = Vec::new();
@@ -306,16 +355,7 @@ impl<'s> Job<'s> {
             for (object, why) in compiled.unfit_for(id) {
                 if !before.iter().any(|(other, _)| *other == object) {
                     let text = format!("{object} refers to it, and cannot use this value: {why}");
-                    let place = Place { path: "value".to_owned(), ..Place::default() };
-                    let place = self
-                        .current
-                        .places
-                        .iter()
-                        .find(|(record, _)| *record == RecordId::Secret(id))
-                        .map_or(place.clone(), |(_, entry)| match entry.path.is_empty() {
-                            true => place.clone(),
-                            false => Place { path: format!("{}.value", entry.path), ..entry.clone() },
-                        });
+                    let place = self.place_of(RecordId::Secret(id), "value");
                     problems.push(Problem::new(ErrorKind::Invalid, "secret_unfit", place, text));
                 }
             }
@@ -375,6 +415,27 @@ impl<'s> Job<'s> {
     }
 }
 
+/// What can be tried before it is kept.
+enum ToTry {
+    Module(Arc<Module>),
+    Plugin(Arc<CustomPlugin>),
+}
+
+/// Tries them, off the loop; why those cannot run that cannot.
+async fn try_all(check: Arc<dyn ModuleCheck>, all: Vec<(RecordId, ToTry)>) -> Vec<(RecordId, String)> {
+    let mut failed = Vec::new();
+    for (id, what) in all {
+        let check = Arc::clone(&check);
+        let tried = tokio::task::spawn_blocking(move || match what {
+            ToTry::Module(module) => check.check_module(&module),
+            ToTry::Plugin(plugin) => check.check_plugin(&plugin),
+        });
+        let tried = tried.await.unwrap_or_else(|error| Err(error.to_string()));
+        failed.extend(tried.err().map(|why| (id, why)));
+    }
+    failed
+}
+
 /// The record that a problem of the Snapshot is about.
 fn record_of(object: ObjectId) -> RecordId {
     match object {
@@ -387,5 +448,6 @@ fn record_of(object: ObjectId) -> RecordId {
         ObjectId::Group(id) => RecordId::Group(id),
         ObjectId::Grant(id) => RecordId::Grant(id),
         ObjectId::Plugin(id) => RecordId::Plugin(id),
+        ObjectId::Module(id) => RecordId::Module(id),
     }
 }

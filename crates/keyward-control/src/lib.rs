@@ -33,6 +33,7 @@ mod key_sets;
 mod leaks;
 mod load;
 mod minter;
+mod modules;
 mod nodes;
 mod object;
 mod once;
@@ -78,6 +79,7 @@ pub use keyward_store::GrantState;
 pub use minter::{
     Minted, Minter, Random, RandomFailed, SeededRandom, SystemRandom, looks_generated, request_id,
 };
+pub use modules::{ModuleView, Modules};
 pub use nodes::{ClusterApplied, Lagging, NodeInfo, NodeRef, NodeView, Nodes};
 pub use once::{Before, DONE_MEANWHILE, Once};
 pub use open_id::{BegunSignIn, OpenId, OpenIdOptions, Returned};

@@ -142,6 +142,7 @@ impl Rows {
             Record::Service(service) => self.updates.push(SnapshotUpdate::UpsertService(service)),
             Record::Api(api) => self.updates.push(SnapshotUpdate::UpsertApi(Box::new(api))),
             Record::Grant(grant) => self.updates.push(SnapshotUpdate::UpsertGrant(grant)),
+            Record::Module(module) => self.updates.push(SnapshotUpdate::UpsertModule(module)),
             Record::Plugin(plugin) => self.updates.push(SnapshotUpdate::UpsertPlugin(plugin)),
             Record::Operator(_) | Record::OperatorToken(_) => {}
             Record::Caller(caller) => {

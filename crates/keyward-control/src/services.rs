@@ -174,6 +174,9 @@ impl Object for ServiceObject {
         for found in gather.reads.apis_on_service(service.id).await? {
             gather.existing.add_api(found.object);
         }
+        for found in gather.reads.modules_calling(service.id).await? {
+            gather.existing.add_module(found.object);
+        }
         let plugins = gather.reads.plugins_calling(service.id).await?;
         Ok(gather.add_plugins(plugins).await?)
     }

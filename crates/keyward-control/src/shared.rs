@@ -1,8 +1,9 @@
 //! What every use case needs besides the store.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
+use keyward_access::ModuleCheck;
 use keyward_model::{DigestKey, Revision, Timestamp};
 use uuid::Uuid;
 
@@ -21,6 +22,8 @@ pub(crate) struct Shared {
     pub(crate) fetched: Arc<KeySets>,
     /// The values of secrets that are held elsewhere, for the same.
     pub(crate) held: Arc<HeldTable>,
+    /// Tries modules and custom plugins before they are kept.
+    pub(crate) module_check: OnceLock<Arc<dyn ModuleCheck>>,
 }
 
 impl Shared {

@@ -3,9 +3,9 @@
 use keyward_model::{
     Account, AccountSpec, Api, ApiId, ApiKeySpec, ApiSpec, ApplicationSpec, Caller, ConsumerSpec, Digest,
     Grant, GrantSpec, Grantee, GranteeSpec, Group, GroupSpec, IdentityClaimSpec, JwtKeySource, JwtSpec,
-    KeyPairSpec, MemberSpec, OpaqueSpec, Origin, Plugin, PluginOn, PluginSettings, PluginSpec, Qualified,
-    Secret, SecretSource, SecretSpec, SecretText, Service, ServiceAuth, ServiceSpec, SignatureScheme,
-    StageSpec,
+    KeyPairSpec, MemberSpec, Module, ModuleSource, ModuleSpec, OpaqueSpec, Origin, Plugin, PluginOn,
+    PluginSettings, PluginSpec, Qualified, Secret, SecretSource, SecretSpec, SecretText, Service,
+    ServiceAuth, ServiceSpec, SignatureScheme, StageSpec,
 };
 use keyward_store::{CredentialRow, Stored};
 
@@ -160,6 +160,22 @@ pub(crate) fn grant_spec(existing: &Existing, grant: &Grant) -> Option<GrantSpec
         operations: grant.operations.clone(),
         validity: grant.validity,
         description: grant.description.clone(),
+    })
+}
+
+/// The digest in place of the code: described again so, the stored one is kept.
+pub(crate) fn module_spec(existing: &Existing, module: &Module) -> Option<ModuleSpec> {
+    let settings = &module.settings;
+    Some(ModuleSpec {
+        account: existing.account_name(module.account)?.clone(),
+        name: module.name.clone(),
+        services: module.services.iter().map(|(name, _)| name.clone()).collect(),
+        wasm: ModuleSource::Stored(settings.wasm.sha256().into()),
+        description: settings.description.clone(),
+        enabled: settings.enabled,
+        on_failure: settings.on_failure,
+        sees: settings.sees,
+        limits: settings.limits,
     })
 }
 

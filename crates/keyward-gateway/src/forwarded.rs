@@ -4,7 +4,7 @@
 //! right, and the first address that is not a trusted proxy is the client: what stands left of it, anybody could have
 //! written. A list that cannot be read, or is absurdly long, is no list: then the peer is the client.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use keyward_http::{Head, Peer};
 use keyward_model::IpNet;
@@ -26,6 +26,7 @@ pub(crate) struct Origin<'a> {
     /// What a trusted proxy said, to be extended rather than replaced.
     said: Option<Said<'a>>,
     peer: IpAddr,
+    peer_port: u16,
     port: u16,
 }
 
@@ -46,6 +47,7 @@ impl<'a> Origin<'a> {
             secure: peer.secure,
             said: None,
             peer: address,
+            peer_port: peer.address.port(),
             port: peer.local.port(),
         };
         if !trusted.iter().any(|net| net.contains(&address)) {
@@ -62,6 +64,11 @@ impl<'a> Origin<'a> {
             port: last_element(head, "x-forwarded-port").and_then(|port| port.parse().ok()),
         };
         Self { client, client_text: AddressText::of(client), secure, said: Some(said), ..from_socket }
+    }
+
+    /// The client's socket; port 0 where a proxy stands between.
+    pub(crate) fn socket(&self) -> SocketAddr {
+        SocketAddr::new(self.client, if self.client == self.peer { self.peer_port } else { 0 })
     }
 
     /// Appends the forwarded family, each once.

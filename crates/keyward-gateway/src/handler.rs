@@ -19,9 +19,12 @@ use crate::diagnosis::DiagnosisBudget;
 use crate::exchange::Exchange;
 use crate::forwarded::Origin;
 use crate::latest::{Latest, Retired};
-use crate::plugin::LimitTable;
+use crate::plugin::{Chains, LimitTable};
 use crate::request::{DIGEST_HOLD_HINT, Decision};
-use crate::{AccessLog, Clock, Metrics, ReplayMemory, ReplayTally, RequestIds, SharedReplay, Usage, refusal};
+use crate::{
+    AccessLog, Clock, CustomPlugins, Metrics, ReplayMemory, ReplayTally, RequestIds, SharedReplay, Usage,
+    refusal,
+};
 
 /// What all cores of a gateway share.
 #[derive(Clone, Debug)]
@@ -46,6 +49,8 @@ pub struct Gateway {
     pub usage: Usage,
     /// Who fetches key sets; `None`: nobody.
     pub key_sets: Option<Arc<dyn KeySetNudge>>,
+    /// Who runs custom plugins; `None`: nobody, so that they close what they are bound to.
+    pub custom: Option<Arc<dyn CustomPlugins>>,
     /// How long ago the Snapshot was last known to be the newest.
     pub freshness: Arc<dyn Freshness>,
     /// How long a stream goes on after its grant has ended.
@@ -81,6 +86,7 @@ impl Gateway {
             metrics: Metrics::default(),
             usage: Usage::default(),
             key_sets: None,
+            custom: None,
             freshness: Arc::new(AlwaysFresh),
             stream_grace: Duration::from_secs(30),
             limits: Arc::new(LimitTable::new(seed)),
@@ -101,7 +107,7 @@ impl Gateway {
             lane: self.log.as_ref().map(AccessLog::lane),
             apis: Default::default(),
             services: Default::default(),
-            chains: Default::default(),
+            chains: Chains::new(self.custom.clone()),
             call_outs: Default::default(),
             tokens: Default::default(),
             time: Default::default(),

@@ -7,6 +7,7 @@
 mod access_log;
 mod clock;
 mod core;
+mod custom;
 mod diagnosis;
 mod exchange;
 mod forwarded;
@@ -15,6 +16,7 @@ mod latest;
 mod metrics;
 mod outbound;
 mod plugin;
+mod plugin_calls;
 mod published;
 mod query;
 mod record;
@@ -29,9 +31,14 @@ mod usage;
 
 pub use access_log::{AccessLog, Lane};
 pub use clock::{Clock, SystemClock};
+pub use custom::{
+    CustomAnswer, CustomBody, CustomExchange, CustomFacts, CustomFields, CustomHead, CustomMessage,
+    CustomPlugins, CustomRunner, CustomWait,
+};
 pub use exchange::Exchange;
 pub use handler::{Gateway, GatewayHandler, transport_limits};
 pub use metrics::Metrics;
+pub use plugin_calls::{PluginCall, PluginCalls};
 pub use replay::{
     History, Remembered, ReplayMemory, ReplayOptions, ReplayTally, SharedAnswer, SharedReplay, SharedReply,
     Unavailable,

@@ -4,6 +4,7 @@
 mod backend_signature;
 mod chain;
 mod cors;
+mod custom;
 mod custom_response;
 mod draft;
 mod ext_auth;
@@ -17,20 +18,20 @@ mod transform;
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use keyward_access::Body;
 use keyward_http::{CallOuts, Head, Response, Word};
-use keyward_model::{ApiId, CallerId, DenyReason, PluginId, ServiceId, Timestamp};
+use keyward_model::{ApiId, CallerId, DenyReason, GrantId, PluginId, ServiceId, Stage, Timestamp};
 
 use crate::RequestId;
 use crate::service::ReadyService;
 pub(crate) use backend_signature::Signing;
 pub(crate) use chain::{Chain, Chains};
 pub(crate) use cors::Preflight;
-pub(crate) use draft::{AnswerDraft, Draft, is_owned};
+pub(crate) use draft::{AnswerDraft, Draft, is_owned, push_field};
 pub(crate) use rate_limit::LimitTable;
 pub(crate) use run::{Passed, Run, Told};
 
@@ -128,6 +129,19 @@ pub(crate) enum Who {
     Admitted(PluginId),
 }
 
+/// What was decided about a call, as far as custom plugins may know.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallFacts<'c> {
+    /// The client; port 0 where a proxy stands between.
+    pub(crate) source: SocketAddr,
+    pub(crate) secure: bool,
+    /// Name of the API.
+    pub(crate) api: &'c str,
+    pub(crate) stage: Stage,
+    pub(crate) caller_name: Option<&'c str>,
+    pub(crate) grant: Option<GrantId>,
+}
+
 /// A request that a plugin is asked about.
 pub(crate) struct Call<'c> {
     pub(crate) head: &'c Head<'c>,
@@ -143,6 +157,7 @@ pub(crate) struct Call<'c> {
     pub(crate) services: &'c [(ServiceId, Rc<ReadyService>)],
     pub(crate) call_outs: &'c CallOuts,
     pub(crate) request_id: &'c RequestId,
+    pub(crate) facts: &'c CallFacts<'c>,
     /// The query less its credentials.
     pub(crate) query: Option<&'c str>,
     /// What signs the head once it is written.
@@ -197,4 +212,8 @@ pub(crate) struct AnswerCall<'c> {
     pub(crate) now: Timestamp,
     /// Does a body follow the head?
     pub(crate) has_body: bool,
+    /// See [`Call::owned`].
+    pub(crate) owned: &'c [&'static str],
+    /// What the plugin remembers of the call.
+    pub(crate) state: &'c mut Option<Box<dyn Any>>,
 }

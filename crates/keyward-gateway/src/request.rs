@@ -25,7 +25,7 @@ use crate::exchange::{Exchange, RunningDigest};
 use crate::forwarded::Origin;
 use crate::latest::GatewayFacts;
 use crate::outbound::Outbound;
-use crate::plugin::{LimitTable, Passed, Preflight, Run, Told, Who};
+use crate::plugin::{CallFacts, LimitTable, Passed, Preflight, Run, Told, Who};
 use crate::published::PublishedApi;
 use crate::record::{Decided, Queried};
 use crate::refusal::{self, Context};
@@ -309,10 +309,18 @@ impl Decision<'_> {
         if let Some(mut running) = run.take() {
             running.prepare(|| outbound.draft(query.as_deref()));
             let services = self.services_of(core, &running);
+            let facts = CallFacts {
+                source: self.origin.socket(),
+                secure: self.origin.secure,
+                api: target.api.api().name.as_str(),
+                stage: target.stage,
+                caller_name: verified.map(|one| one.caller.name().as_str()),
+                grant: decided.grant,
+            };
             let told = Told {
                 services,
                 query: query.as_deref(),
-                ..self.told(target, verified, body, &core.call_outs, outbound.request_id)
+                ..self.told(target, (verified, facts), body, &core.call_outs, outbound.request_id)
             };
             match running.request(&told) {
                 Passed::All => run = Some(running),
@@ -394,7 +402,7 @@ impl Decision<'_> {
     fn told<'t>(
         &'t self,
         target: &Target<'_>,
-        verified: Option<&Verified<'_>>,
+        (verified, facts): (Option<&Verified<'_>>, CallFacts<'t>),
         body: Body<'t>,
         call_outs: &'t CallOuts,
         request_id: &'t RequestId,
@@ -416,6 +424,7 @@ impl Decision<'_> {
             services: Vec::new(),
             call_outs,
             request_id,
+            facts,
             query: None,
         }
     }

@@ -363,7 +363,7 @@ fn a_limit_counts_a_call_once_though_it_waits_for_its_body() {
 }
 
 #[test]
-fn a_custom_plugin_that_is_not_there_closes_the_door() {
+fn a_custom_plugin_that_nobody_runs_closes_the_door() {
     let refused = call(&[("my-filter", "{}")], &Ask::get("/orders")).unwrap_err();
     assert_eq!((refused.status, refused.reason()), (503, "plugin_failed"));
 }

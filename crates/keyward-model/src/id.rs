@@ -69,6 +69,8 @@ typed_id!(/// Id of a [`Grant`](crate::Grant). Ids sort by age, so "the lowest" 
 
 typed_id!(/// Id of a [`Plugin`](crate::Plugin). Ids sort by age.
     PluginId, "plg_");
+typed_id!(/// Id of a [`Module`](crate::Module).
+    ModuleId, "mod_");
 typed_id!(/// Id of an [`Operator`](crate::Operator).
     OperatorId, "opr_");
 typed_id!(/// Id of an [`OperatorToken`](crate::OperatorToken).

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    AccountSpec, ApiSpec, ApplicationSpec, ConsumerSpec, GatewaySpec, GrantSpec, GroupSpec, PluginSpec,
-    SecretSpec, ServiceSpec,
+    AccountSpec, ApiSpec, ApplicationSpec, ConsumerSpec, GatewaySpec, GrantSpec, GroupSpec, ModuleSpec,
+    PluginSpec, SecretSpec, ServiceSpec,
 };
 
 /// What a world file says, in file order. Each entry carries where it stands.
@@ -20,6 +20,8 @@ pub struct World {
     pub secrets: Vec<Located<SecretSpec>>,
     /// Services.
     pub services: Vec<Located<ServiceSpec>>,
+    /// Modules.
+    pub modules: Vec<Located<ModuleSpec>>,
     /// APIs.
     pub apis: Vec<Located<ApiSpec>>,
     /// Applications.
@@ -49,6 +51,8 @@ pub enum Noun {
     Secret,
     /// [`Service`](crate::Service)
     Service,
+    /// [`Module`](crate::Module)
+    Module,
     /// [`Api`](crate::Api)
     Api,
     /// [`Caller`](crate::Caller) that signs
@@ -65,11 +69,12 @@ pub enum Noun {
 
 impl Noun {
     /// Every noun, in order of dependence.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Account,
         Self::Gateway,
         Self::Secret,
         Self::Service,
+        Self::Module,
         Self::Api,
         Self::Application,
         Self::Consumer,
@@ -85,6 +90,7 @@ impl Noun {
             Self::Gateway => "gateway",
             Self::Secret => "secret",
             Self::Service => "service",
+            Self::Module => "module",
             Self::Api => "api",
             Self::Application => "application",
             Self::Consumer => "consumer",
@@ -101,6 +107,7 @@ impl Noun {
             Self::Gateway => "gateways",
             Self::Secret => "secrets",
             Self::Service => "services",
+            Self::Module => "modules",
             Self::Api => "apis",
             Self::Application => "applications",
             Self::Consumer => "consumers",

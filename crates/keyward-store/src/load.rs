@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use crate::columns::Columns;
 use crate::native::{Native, NativeRow, Source};
 use crate::rows::{
-    accounts, apis, callers, credentials, gateways, grants, groups, plugins, secrets, services,
+    accounts, apis, callers, credentials, gateways, grants, groups, modules, plugins, secrets, services,
 };
 use crate::seal::Sealer;
 use crate::{Quarantined, Record, Store, StoreError};
@@ -28,7 +28,7 @@ pub(crate) struct Table {
 }
 
 /// In order of dependence. APIs stand apart, for their parts stand in other tables.
-static TABLES: [Table; 10] = [
+static TABLES: [Table; 11] = [
     Table {
         noun: "account",
         name: "accounts",
@@ -56,6 +56,13 @@ static TABLES: [Table; 10] = [
         alias: "s.",
         all: services::ALL,
         read: |row, sealer| Ok(Record::Service(services::read(row, sealer)?.object)),
+    },
+    Table {
+        noun: "module",
+        name: "modules",
+        alias: "",
+        all: modules::ALL,
+        read: |row, sealer| Ok(Record::Module(Box::new(modules::read(row, sealer)?.object))),
     },
     Table {
         noun: "caller",
@@ -104,12 +111,12 @@ static TABLES: [Table; 10] = [
 ];
 
 /// How many of [`TABLES`] come before the APIs.
-const BEFORE_APIS: usize = 4;
+const BEFORE_APIS: usize = 5;
 
 type Chunk = Vec<Result<Record, Quarantined>>;
 
 impl Store {
-    /// Gives every object to `take`, in order of dependence (accounts, gateways, secrets, services, APIs, callers, credentials, groups,
+    /// Gives every object to `take`, in order of dependence (accounts, gateways, secrets, services, modules, APIs, callers, credentials, groups,
     /// members, grants, plugins), read by this many connections at once. A row that cannot be believed is given as such.
     /// Returns the revision at which everything was so.
     ///

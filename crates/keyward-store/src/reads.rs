@@ -171,6 +171,9 @@ impl Reads<'_> {
                 self.is_member(group, caller).await?.then_some(Record::Member(group, caller))
             }
             RecordId::Grant(id) => self.grant(id).await?.map(|found| Record::Grant(found.object)),
+            RecordId::Module(id) => {
+                self.module(id).await?.map(|found| Record::Module(Box::new(found.object)))
+            }
             RecordId::Plugin(id) => {
                 self.plugin(id).await?.map(|found| Record::Plugin(Box::new(found.object)))
             }

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use keyward_model::{
     Account, AccountId, Api, ApiId, Caller, CallerId, Credential, CredentialId, Gateway, GatewayId, Grant,
-    GrantId, Grantee, Group, GroupId, Operator, OperatorId, OperatorToken, OperatorTokenId, ParseError,
-    Plugin, PluginId, Proof, Secret, SecretId, SecretText, Service, ServiceId, Timestamp,
+    GrantId, Grantee, Group, GroupId, Module, ModuleId, Operator, OperatorId, OperatorToken, OperatorTokenId,
+    ParseError, Plugin, PluginId, Proof, Secret, SecretId, SecretText, Service, ServiceId, Timestamp,
 };
 
 /// An object of the store.
@@ -32,6 +32,8 @@ pub enum Record {
     Member(GroupId, CallerId),
     /// A grant.
     Grant(Grant),
+    /// A module.
+    Module(Box<Module>),
     /// A plugin.
     Plugin(Box<Plugin>),
     /// An operator.
@@ -87,6 +89,8 @@ pub enum RecordId {
     Member(GroupId, CallerId),
     /// A grant.
     Grant(GrantId),
+    /// A module.
+    Module(ModuleId),
     /// A plugin.
     Plugin(PluginId),
     /// An operator.
@@ -109,6 +113,7 @@ impl Record {
             Self::Group(group) => RecordId::Group(group.id),
             Self::Member(group, caller) => RecordId::Member(*group, *caller),
             Self::Grant(grant) => RecordId::Grant(grant.id),
+            Self::Module(module) => RecordId::Module(module.id),
             Self::Plugin(plugin) => RecordId::Plugin(plugin.id),
             Self::Operator(operator) => RecordId::Operator(operator.id),
             Self::OperatorToken(token) => RecordId::OperatorToken(token.id),
@@ -136,6 +141,7 @@ impl Record {
             Self::Caller(caller) => [&caller.description, caller.extension.as_deref().unwrap_or_default()],
             Self::Group(group) => [&group.description, ""],
             Self::Grant(grant) => [&grant.description, ""],
+            Self::Module(module) => [&module.settings.description, ""],
             Self::Plugin(plugin) => [&plugin.settings.description, ""],
             Self::Credential(record) => match &record.credential.proof {
                 Proof::Jwt(binding) => [&binding.identity_claim.name, &binding.identity_claim.value],
@@ -162,6 +168,7 @@ impl RecordId {
             Self::Group(_) => "group",
             Self::Member(..) => "member",
             Self::Grant(_) => "grant",
+            Self::Module(_) => "module",
             Self::Plugin(_) => "plugin",
             Self::Operator(_) => "operator",
             Self::OperatorToken(_) => "operator_token",
@@ -183,6 +190,7 @@ impl RecordId {
             "credential" => Self::Credential(id(object)?),
             "group" => Self::Group(id(object)?),
             "grant" => Self::Grant(id(object)?),
+            "module" => Self::Module(id(object)?),
             "plugin" => Self::Plugin(id(object)?),
             "operator" => Self::Operator(id(object)?),
             "operator_token" => Self::OperatorToken(id(object)?),
@@ -209,6 +217,7 @@ impl fmt::Display for RecordId {
             Self::Group(id) => id.fmt(f),
             Self::Member(group, caller) => write!(f, "{group} {caller}"),
             Self::Grant(id) => id.fmt(f),
+            Self::Module(id) => id.fmt(f),
             Self::Plugin(id) => id.fmt(f),
             Self::Operator(id) => id.fmt(f),
             Self::OperatorToken(id) => id.fmt(f),
@@ -276,6 +285,7 @@ mod tests {
             RecordId::Group(group),
             RecordId::Member(group, caller),
             RecordId::Grant(GrantId::from_uuid(uuid)),
+            RecordId::Module(ModuleId::from_uuid(uuid)),
             RecordId::Plugin(PluginId::from_uuid(uuid)),
             RecordId::Operator(OperatorId::from_uuid(uuid)),
             RecordId::OperatorToken(OperatorTokenId::from_uuid(uuid)),

@@ -101,6 +101,7 @@ impl PureWorld {
                 SnapshotUpdate::UpsertGroup(group)
             }
             Record::Grant(grant) => SnapshotUpdate::UpsertGrant(grant),
+            Record::Module(module) => SnapshotUpdate::UpsertModule(module),
             Record::Plugin(plugin) => SnapshotUpdate::UpsertPlugin(plugin),
             // No decision depends on them.
             Record::Operator(_) | Record::OperatorToken(_) => return None,

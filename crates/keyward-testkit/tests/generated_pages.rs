@@ -43,7 +43,9 @@ fn bounds(shape: &Shape) -> String {
         Shape::Text { format, .. } if !format.pattern.is_empty() => format.what.replace('|', "\\|"),
         Shape::Text { least: 0, most, .. } => format!("at most {most} characters"),
         Shape::Text { least, most, .. } => format!("{least} to {most} characters"),
-        Shape::Secret { most } => format!("**secret**: the text, or `$ref{{name}}`; at most {most} characters"),
+        Shape::Secret { most } => {
+            format!("**secret**: the text, or `$ref{{name}}`; at most {most} characters")
+        }
         Shape::Whole { least, most } => format!("{} to {}", number(*least), number(*most)),
         Shape::Flag => "`true`, `false`".to_owned(),
         Shape::OneOf(texts) => texts.iter().map(|text| format!("`{text}`")).collect::<Vec<_>>().join(", "),

@@ -42,6 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn start(name: &str, limits: Limits) -> Start {
     let configuration = br#"{"allowed": ["red"], "token": "t0ken-of-red"}"#.to_vec();
     Start {
+        account: "default".to_owned(),
         name: name.to_owned(),
         root_id: String::new(),
         vm_id: name.to_owned(),

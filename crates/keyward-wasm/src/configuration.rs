@@ -1,9 +1,11 @@
 //! A plugin's configuration, with its secrets: handed to the guest, wiped on drop, shown to nobody.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
-/// A line of a secret of several lines is hidden by itself if it is at least this long.
-const LINE_MIN: usize = 8;
+/// Secrets that are shorter, and lines of them, stand in anything: these are not looked for in encodings, nor in answers.
+const LONG_MIN: usize = 8;
 
 /// What the guest reads in `proxy_on_configure`, references already resolved, and the secrets among it.
 ///
@@ -12,6 +14,8 @@ pub struct Configuration {
     bytes: Zeroizing<Vec<u8>>,
     /// Every form in which a secret might be written into a log, the longest first.
     hidden: Vec<Zeroizing<Vec<u8>>>,
+    /// Those of them that do not stand in anything by chance.
+    long: Vec<Zeroizing<Vec<u8>>>,
 }
 
 impl Configuration {
@@ -26,7 +30,8 @@ impl Configuration {
         hidden.retain(|form| !form.is_empty());
         hidden.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         hidden.dedup();
-        Self { bytes: Zeroizing::new(bytes), hidden }
+        let long = hidden.iter().filter(|form| form.len() >= LONG_MIN).cloned().collect();
+        Self { bytes: Zeroizing::new(bytes), hidden, long }
     }
 
     /// The way out, for the guest alone.
@@ -48,6 +53,11 @@ impl Configuration {
         self.hidden.first().map_or(0, |form| form.len())
     }
 
+    /// Whether `text` holds a secret that is not in anything by chance.
+    pub(crate) fn is_shown_by(&self, text: &[u8]) -> bool {
+        self.long.iter().any(|form| memchr::memmem::find(text, form).is_some())
+    }
+
     /// Whether `text` holds a secret.
     pub(crate) fn is_told_by(&self, text: &[u8]) -> bool {
         self.hidden.iter().any(|form| memchr::memmem::find(text, form).is_some())
@@ -60,14 +70,61 @@ impl std::fmt::Debug for Configuration {
     }
 }
 
-/// As JSON writes it inside a string, and its long lines one by one.
+/// As JSON writes it inside a string; where it is long, its long lines one by one, and in the encodings that texts are put in.
 fn forms(secret: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
     let mut forms = vec![Zeroizing::new(in_json(secret))];
+    if secret.len() < LONG_MIN {
+        return forms;
+    }
+    forms.extend(encoded(secret));
     if secret.contains(&b'\n') {
         let lines = secret.split(|byte| matches!(byte, b'\n' | b'\r'));
-        forms.extend(lines.filter(|line| line.len() >= LINE_MIN).map(|line| Zeroizing::new(line.to_vec())));
+        for line in lines.filter(|line| line.len() >= LONG_MIN) {
+            forms.push(Zeroizing::new(line.to_vec()));
+            forms.extend(encoded(line));
+        }
     }
     forms
+}
+
+/// In base64, in hexadecimal digits, and percent-encoded.
+fn encoded(secret: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
+    let digits = |upper: bool, byte: &u8| match upper {
+        true => format!("{byte:02X}"),
+        false => format!("{byte:02x}"),
+    };
+    let mut forms: Vec<String> =
+        [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD].map(|engine| engine.encode(secret)).into();
+    // Within something longer, by where it stands there.
+    for before in 0..3 {
+        forms.extend([STANDARD_NO_PAD, URL_SAFE_NO_PAD].map(|engine| within_base64(&engine, secret, before)));
+    }
+    for upper in [false, true] {
+        forms.push(secret.iter().map(|byte| digits(upper, byte)).collect());
+        forms.push(secret.iter().map(|byte| format!("%{}", digits(upper, byte))).collect());
+        for plain in [&b"-_.~"[..], b"-_.!~*'()", b"*-._ ", b"-_.~/"] {
+            forms.push(percent(secret, plain, |byte| digits(upper, byte)));
+        }
+    }
+    forms.into_iter().map(|form| Zeroizing::new(form.into_bytes())).collect()
+}
+
+/// The characters of base64 that are the secret's alone, where `before` bytes stand before it.
+fn within_base64(engine: &impl base64::Engine, secret: &[u8], before: usize) -> String {
+    let padded = Zeroizing::new([[0; 3].get(..before).unwrap_or_default(), secret].concat());
+    let text = Zeroizing::new(engine.encode(&padded));
+    let (first, end) = ((before * 8).div_ceil(6), (before + secret.len()) * 8 / 6);
+    text.get(first..end).unwrap_or_default().to_owned()
+}
+
+/// As in addresses and forms; a blank that is `plain` is written as `+`.
+fn percent(secret: &[u8], plain: &[u8], digits: impl Fn(&u8) -> String) -> String {
+    let piece = |byte: &u8| match byte {
+        b' ' if plain.contains(byte) => "+".to_owned(),
+        _ if byte.is_ascii_alphanumeric() || plain.contains(byte) => char::from(*byte).to_string(),
+        _ => format!("%{}", digits(byte)),
+    };
+    secret.iter().map(piece).collect()
 }
 
 fn in_json(secret: &[u8]) -> Vec<u8> {
@@ -138,6 +195,37 @@ mod tests {
     #[test]
     fn each_long_line_of_a_secret_of_several_lines_is_hidden() {
         assert_eq!(hidden(&["-----BEGIN-----\nMIIBsecretline\n"], "read MIIBsecretline now"), "read *** now");
+    }
+
+    #[test]
+    fn a_long_secret_is_hidden_in_its_encodings_too() {
+        use base64::Engine as _;
+        let secret = "s3cret+of ä/team";
+        let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let mut texts = vec![
+            "s3cret%2Bof%20%C3%A4%2Fteam".to_owned(),
+            "s3cret%2bof%20%c3%a4%2fteam".to_owned(),
+            "s3cret%2Bof+%C3%A4%2Fteam".to_owned(),
+            "s3cret%2Bof%20%C3%A4/team".to_owned(),
+            hex.to_uppercase(),
+            hex,
+        ];
+        for before in ["", "a", "ab", "user:"] {
+            for after in ["", "z", "zz"] {
+                let text = format!("{before}{secret}{after}");
+                texts.extend([STANDARD, URL_SAFE_NO_PAD].map(|engine| engine.encode(&text)));
+            }
+        }
+        for text in texts {
+            let line = hidden(&[secret], &format!("<{text}>"));
+            // At most what the bytes beside it share with it is left.
+            assert!(line.contains("***") && line.len() <= 18, "{text}: {line}");
+            let configuration = Configuration::new(Vec::new(), [secret.as_bytes().to_vec()]);
+            assert!(configuration.is_shown_by(text.as_bytes()), "{text}");
+        }
+        assert_eq!(hidden(&["abc"], "616263 YWJj abc"), "616263 YWJj ***", "a short one is in anything");
+        let short = Configuration::new(Vec::new(), [b"abc".to_vec()]);
+        assert!(!short.is_shown_by(b"abcdef") && short.is_told_by(b"abcdef"));
     }
 
     #[test]

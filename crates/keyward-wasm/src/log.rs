@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crate::configuration::Configuration;
 use crate::limits::Limits;
+use crate::running::Common;
 
 /// How much a line matters, in the ABI's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,12 +55,7 @@ impl Log {
     }
 
     /// Writes one line. Returns whether it was left out because there were too many.
-    pub(crate) fn line(
-        &mut self,
-        level: LogLevel,
-        text: &[u8],
-        (plugin, configuration, limits): (&str, &Configuration, &Limits),
-    ) -> bool {
+    pub(crate) fn line(&mut self, level: LogLevel, text: &[u8], common: &Common) -> bool {
         if level < self.level {
             return false;
         }
@@ -67,18 +63,21 @@ impl Log {
             self.left_out += 1;
             return true;
         }
+        let (plugin, account) = (&*common.name, &*common.account);
         let left_out = std::mem::take(&mut self.left_out);
         if left_out > 0 {
-            tracing::warn!(target: "plugin", plugin, "{left_out} lines were left out: there were too many");
+            tracing::warn!(target: "plugin", plugin, account, "{left_out} lines were left out: there were too many");
         }
-        let text = printable(text, configuration, limits.log_bytes_max);
+        let text = printable(text, &common.configuration, common.limits.log_bytes_max);
         match level {
-            LogLevel::Trace => tracing::trace!(target: "plugin", plugin, "{text}"),
-            LogLevel::Debug => tracing::debug!(target: "plugin", plugin, "{text}"),
-            LogLevel::Info => tracing::info!(target: "plugin", plugin, "{text}"),
-            LogLevel::Warn => tracing::warn!(target: "plugin", plugin, "{text}"),
-            LogLevel::Error => tracing::error!(target: "plugin", plugin, "{text}"),
-            LogLevel::Critical => tracing::error!(target: "plugin", plugin, critical = true, "{text}"),
+            LogLevel::Trace => tracing::trace!(target: "plugin", plugin, account, "{text}"),
+            LogLevel::Debug => tracing::debug!(target: "plugin", plugin, account, "{text}"),
+            LogLevel::Info => tracing::info!(target: "plugin", plugin, account, "{text}"),
+            LogLevel::Warn => tracing::warn!(target: "plugin", plugin, account, "{text}"),
+            LogLevel::Error => tracing::error!(target: "plugin", plugin, account, "{text}"),
+            LogLevel::Critical => {
+                tracing::error!(target: "plugin", plugin, account, critical = true, "{text}")
+            }
         }
         false
     }

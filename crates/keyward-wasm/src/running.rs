@@ -27,6 +27,8 @@ use crate::worker::Worker;
 pub struct Start {
     /// Its name, in logs and as the property `plugin_name`.
     pub name: String,
+    /// Whose it is, in logs.
+    pub account: String,
     /// The property `plugin_root_id`: tells guests that hold several plugins which one to be.
     pub root_id: String,
     /// Plugins with the same one share data, queues and metrics on this node: nobody else's may be the same.
@@ -61,6 +63,7 @@ pub enum StartError {
 /// What all workers of a running plugin share.
 pub(crate) struct Common {
     pub(crate) name: String,
+    pub(crate) account: String,
     pub(crate) root_id: String,
     pub(crate) vm_id: String,
     pub(crate) configuration: Configuration,
@@ -148,6 +151,7 @@ impl RunningPlugin {
         let common = Arc::new(Common {
             room: plugin.host.room(&start.vm_id),
             name: start.name,
+            account: start.account,
             root_id: start.root_id,
             vm_id: start.vm_id,
             configuration: start.configuration,
@@ -331,6 +335,12 @@ impl Exchange {
     /// What follows the response's body.
     pub async fn response_trailers(&mut self, trailers: Headers) -> Answer {
         self.tell(Event::trailers(Phase::Response, trailers)).await
+    }
+
+    /// Whether a secret of the configuration stands in these bytes, or one of its usual encodings does. Short secrets are left out: they
+    /// stand in anything.
+    pub fn is_told_by(&self, bytes: &[u8]) -> bool {
+        self.common.configuration.is_shown_by(bytes)
     }
 
     async fn tell(&mut self, event: Event) -> Answer {

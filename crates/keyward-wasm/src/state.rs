@@ -152,7 +152,7 @@ impl State {
     /// Writes a line for the guest.
     pub(crate) fn say(&mut self, level: LogLevel, text: &[u8]) {
         let common = &self.common;
-        let left_out = self.log.line(level, text, (&common.name, &common.configuration, &common.limits));
+        let left_out = self.log.line(level, text, common);
         if left_out {
             common.counts.lines_left_out.add();
         }

@@ -74,7 +74,7 @@ impl Worker {
         self.restarts.tried(started.is_ok(), Instant::now());
         self.set_last_failure(started.as_ref().err().cloned());
         self.instance = Some(started.inspect_err(|why| {
-            tracing::warn!(target: "plugin", plugin = self.common.name, "the plugin could not be started: {why}");
+            tracing::warn!(target: "plugin", plugin = self.common.name, account = self.common.account, "the plugin could not be started: {why}");
         })?);
         Ok(())
     }
@@ -147,7 +147,7 @@ impl Worker {
 
     /// Throws the instance away. Every request that waited for it is answered.
     fn lose(&mut self, why: &Failure, current: Option<u32>) {
-        tracing::warn!(target: "plugin", plugin = self.common.name, "an instance is thrown away: {why}");
+        tracing::warn!(target: "plugin", plugin = self.common.name, account = self.common.account, "an instance is thrown away: {why}");
         self.common.counts.lost.add();
         self.set_last_failure(Some(why.clone()));
         if let Some(instance) = self.instance.take() {

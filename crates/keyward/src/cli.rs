@@ -16,6 +16,7 @@ mod gateways;
 mod grants;
 mod groups;
 mod held;
+mod modules;
 mod nodes;
 mod nouns;
 mod operators;
@@ -34,6 +35,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+pub(crate) use apply::file_beside;
 pub use reference::reference;
 
 /// The gateway that knows who is calling and what they may call.
@@ -80,6 +82,9 @@ enum Command {
     /// Services: the upstreams.
     #[command(subcommand, after_help = examples::SERVICE)]
     Service(services::ServiceCommand),
+    /// Modules: WebAssembly of your own, so that plugins can be made of it.
+    #[command(subcommand, after_help = examples::MODULE)]
+    Module(modules::ModuleCommand),
     /// Plugins: what is done to calls.
     #[command(subcommand, after_help = examples::PLUGIN)]
     Plugin(plugins::PluginCommand),
@@ -185,6 +190,7 @@ fn run(command: Command) -> Outcome {
             Command::Consumer(command) => command.run().await,
             Command::Api(command) => command.run().await,
             Command::Secret(command) => command.run().await,
+            Command::Module(command) => command.run().await,
             Command::Plugin(command) => command.run().await,
             Command::Service(command) => command.run().await,
             Command::Grant(command) => command.run().await,

@@ -3,6 +3,7 @@
 //! [`Node`] is a whole node in one process, for `serve` and for tests. Everything else here is the command line.
 
 pub mod cli;
+mod custom_plugins;
 mod data_dir;
 mod demo;
 mod echo;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use keyward_access::Freshness;
+use keyward_access::{Freshness, ModuleCheck};
 use keyward_admin::{Admin, AdminOptions, AdminServer, AdminToken};
 use keyward_api::{FieldProblem, WorldFile};
 use keyward_control::{
@@ -24,6 +24,7 @@ use keyward_model::{Name, Plaintext};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::custom_plugins::WasmPlugins;
 use crate::data_dir::DataDir;
 use crate::memory::Memory;
 use crate::replay_redis::{RedisOptions, RedisReplay};
@@ -234,6 +235,8 @@ pub struct Node {
     gateway: Gateway,
     serving: Arc<AtomicBool>,
     following: Following,
+    plugins: WasmPlugins,
+    following_plugins: Following,
     usage: UsageKeeper,
     key_sets: KeySetKeeper,
     held: HeldKeeper,
@@ -285,6 +288,8 @@ impl Node {
             source: io::Error::other(what),
         })?;
         held.settled(HELD_AT_START).await;
+        let plugins = WasmPlugins::new(control.snapshots(), Arc::clone(&options.clock));
+        control.try_modules_by(Arc::new(plugins.clone()));
         for file in &options.apply {
             if control.started_from_copy() {
                 tracing::warn!(file = %file.display(), "not applied: this node starts from its local copy");
@@ -297,6 +302,9 @@ impl Node {
             NodeError::System { what: "key sets cannot be fetched", source: io::Error::other(what) }
         })?;
         gateway.key_sets = Some(key_sets.nudge());
+        plugins.serve(gateway.id);
+        gateway.custom = Some(Arc::new(plugins.clone()));
+        let following_plugins = Following(tokio::spawn(plugins.clone().follow()));
         let server = serve(options, &gateway)?;
         control.add_own_listeners(server.local_addrs());
         let serving = Arc::new(AtomicBool::new(true));
@@ -305,7 +313,7 @@ impl Node {
             token: token.as_ref().and_then(|token| AdminToken::new(token.expose_secret())),
             hosts: admin_hosts(options),
             open_id: open_id(options, &control)?,
-            metrics: metrics(&gateway, &server, &control, held.counts()),
+            metrics: metrics(&gateway, &server, &control, &plugins, held.counts()),
             metrics_open: options.metrics_open,
             clock: Arc::new(ControlClock(Arc::clone(&options.clock))),
             gateway_ready: {
@@ -341,6 +349,8 @@ impl Node {
             gateway,
             serving,
             following,
+            plugins,
+            following_plugins,
             usage,
             key_sets,
             held,
@@ -377,6 +387,11 @@ impl Node {
         &self.gateway
     }
 
+    /// Tries modules and custom plugins before they take effect.
+    pub fn module_check(&self) -> Arc<dyn ModuleCheck> {
+        Arc::new(self.plugins.clone())
+    }
+
     /// The local token, if there is one.
     pub fn admin_token(&self) -> Option<&Plaintext> {
         self.token.as_ref()
@@ -410,6 +425,8 @@ impl Node {
         self.usage.stop().await;
         self.key_sets.stop().await;
         self.held.stop().await;
+        self.following_plugins.0.abort();
+        self.plugins.stop();
         drop(self.admin_socket);
         self.admin.shutdown(ADMIN_GRACE).await;
         if let Err(error) = self.gateway.replay.close() {
@@ -558,6 +575,7 @@ async fn apply(
         wrong(vec![FieldProblem { line: 0, column: 0, path: String::new(), message }])
     })?;
     let mut read = WorldFile::parse(&text, &environment).map_err(wrong)?;
+    read.read_files(&|name| crate::cli::file_beside(file, name)).map_err(wrong)?;
     let world = std::mem::take(&mut read.world);
     let applied = control.apply(&Actor::Start, world, ApplyOptions::default()).await.map_err(|error| {
         let problems = error.problems().iter().map(|problem| FieldProblem {
@@ -660,7 +678,7 @@ fn limits(gateway: &Gateway, memory: Option<Memory>) -> Limits {
     }
 }
 
-/// The task that follows the gateway's limits. It ends with the node.
+/// A task that follows the configuration. It ends with the node.
 struct Following(JoinHandle<()>);
 
 impl Drop for Following {
@@ -688,11 +706,16 @@ fn metrics(
     gateway: &Gateway,
     server: &Arc<ServerHandle>,
     control: &Control,
+    plugins: &WasmPlugins,
     held: Arc<dyn Fn() -> HeldCounts + Send + Sync>,
 ) -> Arc<dyn Fn() -> String + Send + Sync> {
     let (gateway, server, control) = (gateway.clone(), Arc::clone(server), control.clone());
+    let plugins = plugins.clone();
     Arc::new(move || {
-        gateway.metrics_page(&server.counters()) + &store_metrics(&control) + &held_metrics(held())
+        gateway.metrics_page(&server.counters())
+            + &store_metrics(&control)
+            + &held_metrics(held())
+            + &plugins.metrics_page()
     })
 }
 

@@ -10,6 +10,7 @@ mod credentials;
 mod grants;
 mod groups;
 mod hosts;
+mod modules;
 mod plugins;
 mod secrets;
 mod staged;
@@ -73,6 +74,8 @@ fn compile(
     work.compile_gateways(&staged);
     let concerned = work.compile_secrets(&staged);
     let services = work.compile_services(&staged, &concerned);
+    let modules = work.compile_modules(&staged);
+    work.stage_runners(&mut staged, &modules);
     let plugins = work.compile_plugins(&mut staged, &concerned);
     work.compile_apis(&staged);
     work.check_removals(&staged);

@@ -85,6 +85,13 @@ impl Hashes {
         hasher.finish()
     }
 
+    pub(crate) fn module(&self, account: AccountId, name: &str) -> u64 {
+        let mut hasher = self.hasher(Tag::Module);
+        hasher.write(account.uuid().as_bytes());
+        hasher.write(name.as_bytes());
+        hasher.finish()
+    }
+
     /// `mark` tells texts of several sorts apart.
     pub(crate) fn text(&self, mark: u8, text: &str) -> u64 {
         let mut hasher = self.hasher(Tag::Text);
@@ -107,6 +114,7 @@ enum Tag {
     Identity,
     Text,
     Secret,
+    Module,
 }
 
 /// The text of a secret, without its type. For comparing what was given twice, never for showing it.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use keyward_model::{
     AccountId, ApiId, BasicAuth, BuiltIn, BuiltInConfig, CallerId, CallerKind, Counting, Credential,
-    CredentialDigest, CredentialId, HmacAuth, IdentityClaim, JwkSet, JwtAuth, KeyAuth, Name, OpaqueProof,
+    CredentialDigest, CredentialId, HmacAuth, IdentityClaim, JwkSet, JwtAuth, KeyAuth, OpaqueProof,
     Operation, Origin, ParseError, Plaintext, Plugin, PluginId, PluginKind, PluginPhase, Proof, SecretText,
     Timestamp, owned,
 };
 use uuid::Uuid;
 
 use super::Snapshot;
+use super::custom::CustomPlugin;
 use super::entry::{
     CallerEntry, CredentialEntry, END_OF_TIME, Extras, JwtEntry, KeyPairEntry, ProofEntry, Referred,
 };
@@ -44,8 +45,8 @@ pub enum PluginWork {
     Validate(Box<CallSchemas>),
     /// What the configuration says.
     BuiltIn(BuiltInConfig),
-    /// What the WebAssembly of this name does.
-    Custom(Name),
+    /// What WebAssembly does.
+    Custom(Arc<CustomPlugin>),
     /// It cannot do what it is for: what it is bound to is closed. Lower case, no full stop, without secrets.
     Broken(Box<str>),
 }
@@ -57,7 +58,12 @@ impl PluginEntry {
     /// Why it cannot do what it is for.
     pub(crate) fn new(plugin: Plugin, secrets: &Snapshot) -> Result<Self, String> {
         let (work, values) = match &plugin.settings.kind {
-            PluginKind::Custom(name) => (PluginWork::Custom(name.clone()), Vec::new()),
+            PluginKind::Custom(name) => {
+                let module = secrets.module_named(plugin.account, name);
+                let module = module.ok_or_else(|| format!("there is no module `{name}`"))?;
+                let custom = CustomPlugin::new(&plugin, module, secrets);
+                (PluginWork::Custom(Arc::new(custom)), Vec::new())
+            }
             PluginKind::BuiltIn(kind) => {
                 let config = plugin.settings.config.read(*kind).map_err(|error| error.to_string())?;
                 let unknown = config
@@ -120,6 +126,11 @@ impl PluginEntry {
         let outgoing = self.values.iter().find(|(other, _)| other == text)?.1.as_ref()?;
         outgoing.uses.iter().for_each(|one| one.note(now));
         (now < outgoing.until).then_some(&outgoing.value)
+    }
+
+    /// Can it not do what it is for?
+    pub(crate) fn is_broken(&self) -> bool {
+        matches!(self.work, PluginWork::Broken(_))
     }
 
     pub(crate) fn admit(&self) -> Option<&Admit> {

@@ -4,7 +4,8 @@ use std::fmt;
 
 use keyward_model::{
     Account, AccountId, Api, ApiId, Caller, CallerId, Credential, CredentialId, Gateway, GatewayId, Grant,
-    GrantId, Grantee, Group, GroupId, Plugin, PluginId, Secret, SecretId, Service, ServiceId,
+    GrantId, Grantee, Group, GroupId, Module, ModuleId, Plugin, PluginId, Secret, SecretId, Service,
+    ServiceId,
 };
 
 /// One changed row. `Upsert…` carries the whole object as it is from now on.
@@ -31,6 +32,10 @@ pub enum SnapshotUpdate {
     /// An API is gone. Send the removal of its grants along: those left behind permit nothing (ids are never
     /// reused), but stay in memory until the next load.
     RemoveApi(ApiId),
+    /// A module is as given. What it calls must be there. The plugins that run it are compiled anew.
+    UpsertModule(Box<Module>),
+    /// A module is gone. No plugin may be left that runs it.
+    RemoveModule(ModuleId),
     /// A plugin is as given. What it is bound to must be there.
     UpsertPlugin(Box<Plugin>),
     /// A plugin is as given, but cannot do what it is for: what it is bound to is closed.
@@ -84,6 +89,8 @@ pub enum ObjectId {
     Grant(GrantId),
     /// A plugin.
     Plugin(PluginId),
+    /// A module.
+    Module(ModuleId),
 }
 
 impl fmt::Display for ObjectId {
@@ -99,6 +106,7 @@ impl fmt::Display for ObjectId {
             Self::Group(id) => write!(f, "{id}"),
             Self::Grant(id) => write!(f, "{id}"),
             Self::Plugin(id) => write!(f, "{id}"),
+            Self::Module(id) => write!(f, "{id}"),
         }
     }
 }

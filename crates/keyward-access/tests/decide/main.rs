@@ -4,6 +4,7 @@ mod authenticate;
 mod authorize;
 mod explain;
 mod freshness;
+mod modules;
 mod plugins;
 mod reasons;
 mod resolve;

@@ -267,7 +267,7 @@ fn a_broken_plugin_that_was_to_admit_admits_nobody() {
     }
 }
 
-fn stored(world: &mut World, text: &str, value: &str) -> Secret {
+pub(crate) fn stored(world: &mut World, text: &str, value: &str) -> Secret {
     Secret {
         id: SecretId::from_uuid(world.uuid()),
         account: world.account,

@@ -37,6 +37,7 @@ pub(crate) struct World {
     pub(crate) groups: BTreeMap<GroupId, Group>,
     pub(crate) grants: BTreeMap<GrantId, Grant>,
     pub(crate) plugins: BTreeMap<PluginId, Plugin>,
+    pub(crate) modules: BTreeMap<ModuleId, Module>,
     pub(crate) account: AccountId,
     pub(crate) gateway: GatewayId,
     pub(crate) service: ServiceId,
@@ -56,6 +57,7 @@ impl World {
             groups: BTreeMap::new(),
             grants: BTreeMap::new(),
             plugins: BTreeMap::new(),
+            modules: BTreeMap::new(),
             account: AccountId::from_uuid(nil),
             gateway: GatewayId::from_uuid(nil),
             service: ServiceId::from_uuid(nil),
@@ -276,6 +278,16 @@ impl World {
         id
     }
 
+    /// A module of account `default`, whose code is told apart by its name.
+    pub(crate) fn module(&mut self, text: &str) -> ModuleId {
+        let id = ModuleId::from_uuid(self.uuid());
+        let code = [b"\0asm\x01\0\0\0", text.as_bytes()].concat();
+        let settings = ModuleSettings::new(ModuleCode::parse(code).unwrap());
+        let module = Module { id, account: self.account, name: name(text), services: Vec::new(), settings };
+        self.modules.insert(id, module);
+        id
+    }
+
     /// A plugin of account `default`.
     pub(crate) fn plugin(&mut self, kind: &str, on: PluginOn<GatewayId, ApiId>, config: &str) -> PluginId {
         let id = PluginId::from_uuid(self.uuid());
@@ -293,6 +305,8 @@ impl World {
         let apis = self.apis.values().cloned().map(|api| SnapshotUpdate::UpsertApi(Box::new(api)));
         let plugins = self.plugins.values().cloned();
         let plugins = plugins.map(|plugin| SnapshotUpdate::UpsertPlugin(Box::new(plugin)));
+        let modules = self.modules.values().cloned();
+        let modules = modules.map(|module| SnapshotUpdate::UpsertModule(Box::new(module)));
         let callers = self.callers.values().cloned();
         let callers =
             callers.map(|(caller, credentials)| SnapshotUpdate::UpsertCaller { caller, credentials });
@@ -306,6 +320,7 @@ impl World {
             .chain(groups)
             .chain(grants)
             .chain(plugins)
+            .chain(modules)
             .collect()
     }
 

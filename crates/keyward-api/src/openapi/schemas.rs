@@ -64,11 +64,12 @@ impl Schemas {
 
     /// The schema of a world file.
     pub(super) fn world(&mut self) -> Value {
-        let nouns: [(&str, SchemaOf); 11] = [
+        let nouns: [(&str, SchemaOf); 12] = [
             ("accounts", |generator| generator.subschema_for::<Vec<crate::Account>>()),
             ("gateways", |generator| generator.subschema_for::<Vec<crate::Gateway>>()),
             ("secrets", |generator| generator.subschema_for::<Vec<crate::Secret>>()),
             ("services", |generator| generator.subschema_for::<Vec<crate::Service>>()),
+            ("modules", |generator| generator.subschema_for::<Vec<crate::Module>>()),
             ("apis", |generator| generator.subschema_for::<Vec<crate::Api>>()),
             ("applications", |generator| generator.subschema_for::<Vec<crate::Application>>()),
             ("consumers", |generator| generator.subschema_for::<Vec<crate::Consumer>>()),

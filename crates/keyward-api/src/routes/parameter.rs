@@ -317,6 +317,7 @@ const AUDITED: &[&str] = &[
     "key_pair",
     "leak",
     "member",
+    "module",
     "node",
     "operator",
     "operator_token",

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use keyward_model::{
-    AccountId, Api, Caller, Credential, Gateway, Grant, Grantee, JwtKeys, KeySource, Name, Operation,
+    AccountId, Api, Caller, Credential, Gateway, Grant, Grantee, JwtKeys, KeySource, Module, Name, Operation,
     Operator, Plugin, PluginOn, Proof, Role, Secret, SecretSource, SecretText, Service, ServiceAuth,
     Timestamp,
 };
@@ -34,6 +34,7 @@ pub(crate) fn describe(record: &Record) -> Value {
         }),
         Record::Member(group, caller) => json!({"group": group.to_string(), "caller": caller.to_string()}),
         Record::Grant(grant) => describe_grant(grant),
+        Record::Module(module) => describe_module(module),
         Record::Plugin(plugin) => describe_plugin(plugin),
         Record::Operator(operator) => describe_operator(operator),
         Record::OperatorToken(token) => json!({
@@ -58,6 +59,7 @@ pub(crate) fn account_of(record: &Record) -> Option<AccountId> {
         Record::Credential(record) => Some(record.account),
         Record::Group(group) => Some(group.account),
         Record::Grant(grant) => Some(grant.account),
+        Record::Module(module) => Some(module.account),
         Record::Plugin(plugin) => Some(plugin.account),
         Record::Operator(operator) => crate::operators::home(operator),
         Record::Gateway(_) | Record::Member(..) | Record::OperatorToken(_) => None,
@@ -202,6 +204,29 @@ fn describe_service(service: &Service) -> Value {
             "idle_ms": spec.timeouts.idle_ms,
         },
         "auth": auth,
+    })
+}
+
+/// Of its code the digest and the size.
+fn describe_module(module: &Module) -> Value {
+    let settings = &module.settings;
+    let services: Vec<&str> = module.services.iter().map(|(name, _)| name.as_str()).collect();
+    let limits: serde_json::Map<String, Value> =
+        settings.limits.each().iter().map(|(name, value, _)| ((*name).to_owned(), json!(value))).collect();
+    json!({
+        "name": module.name.as_str(),
+        "description": settings.description,
+        "enabled": settings.enabled,
+        "sha256": settings.wasm.sha256(),
+        "bytes": settings.wasm.size(),
+        "services": services,
+        "on_failure": settings.on_failure.as_str(),
+        "sees": {
+            "request_body": settings.sees.request_body,
+            "response_head": settings.sees.response_head,
+            "response_body": settings.sees.response_body,
+        },
+        "limits": limits,
     })
 }
 

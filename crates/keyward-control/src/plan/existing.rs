@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use keyward_model::{
     Account, AccountId, Api, ApiId, Caller, CallerId, CallerKind, Credential, CredentialDigest, CredentialId,
-    Gateway, GatewayId, Grant, GrantId, Grantee, Group, GroupId, IdentityClaim, Name, Plugin, PluginId,
-    Secret, SecretId, Service, ServiceId,
+    Gateway, GatewayId, Grant, GrantId, Grantee, Group, GroupId, IdentityClaim, Module, ModuleId, Name,
+    Plugin, PluginId, Secret, SecretId, Service, ServiceId,
 };
 use keyward_store::{CredentialRow, RecordId};
 
@@ -88,6 +88,7 @@ pub(crate) struct Existing {
     /// Who refers to them, as it is stored.
     pub(crate) references: BTreeMap<SecretId, Vec<Referrer>>,
     pub(crate) services: Table<(AccountId, Name), ServiceId, Service>,
+    pub(crate) modules: Table<(AccountId, Name), ModuleId, Module>,
     pub(crate) apis: Table<(AccountId, Name), ApiId, Api>,
     pub(crate) callers: Table<(AccountId, CallerKind, Name), CallerId, Caller>,
     pub(crate) credentials: BTreeMap<CallerId, Vec<Known>>,
@@ -119,6 +120,10 @@ impl Existing {
 
     pub(crate) fn add_service(&mut self, service: Service) {
         self.services.insert((service.account, service.spec.name.clone()), service.id, service, None);
+    }
+
+    pub(crate) fn add_module(&mut self, module: Module) {
+        self.modules.insert((module.account, module.name.clone()), module.id, module, None);
     }
 
     pub(crate) fn add_api(&mut self, api: Api) {

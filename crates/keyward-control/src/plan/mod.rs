@@ -14,6 +14,7 @@ mod existing;
 mod gateways;
 mod grants;
 mod groups;
+mod modules;
 mod plugins;
 mod prune;
 mod removal;
@@ -113,6 +114,7 @@ pub(crate) fn plan(
     world.gateways.iter().for_each(|entry| planner.gateway(entry));
     world.secrets.iter().for_each(|entry| planner.secret(entry));
     world.services.iter().for_each(|entry| planner.service(entry));
+    world.modules.iter().for_each(|entry| planner.module(entry));
     world.apis.iter().for_each(|entry| planner.api(entry));
     planner.callers(world);
     world.groups.iter().for_each(|entry| planner.group(entry));
@@ -141,7 +143,7 @@ impl Step {
                 Record::Gateway(_) => 2,
                 Record::Secret(_) => 3,
                 Record::Service(_) => 4,
-                Record::Api(_) => 5,
+                Record::Api(_) | Record::Module(_) => 5,
                 Record::Caller(_) => 6,
                 Record::Credential(_) => 7,
                 Record::Group(_) => 8,
@@ -157,7 +159,7 @@ impl Step {
                 RecordId::Member(..) => 12,
                 RecordId::Caller(_) => 13,
                 RecordId::Group(_) => 14,
-                RecordId::Api(_) => 15,
+                RecordId::Api(_) | RecordId::Module(_) => 15,
                 RecordId::Service(_) => 16,
                 RecordId::Secret(_) => 17,
                 RecordId::Gateway(_) => 18,

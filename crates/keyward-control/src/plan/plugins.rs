@@ -17,6 +17,9 @@ impl Planner<'_> {
         let (spec, place) = (&entry.value, &entry.place);
         let Some(account) = self.account_named(&spec.account, place, "account") else { return };
         let Some(on) = self.plugin_on(account, spec, place) else { return };
+        if !self.check_kind(account, spec, place) {
+            return;
+        }
         let found = match self.context.target {
             Some(RecordId::Plugin(target)) => Some(target),
             _ if self.context.must_create => None,
@@ -45,6 +48,21 @@ impl Planner<'_> {
         let record = RecordId::Plugin(id);
         let report = touched(Noun::Plugin, Some(&spec.account), plugin_label(spec), record);
         self.settle(record, place, report, Outcome::of(before.is_none(), differs));
+    }
+
+    /// Is there a module for what is not built in?
+    fn check_kind(&mut self, account: AccountId, spec: &PluginSpec, place: &Place) -> bool {
+        let PluginKind::Custom(name) = &spec.settings.kind else { return true };
+        let known = self.existing.modules.find(&(account, name.clone())).is_some();
+        if !known && !self.is_described_wrongly(Noun::Module, &spec.account, name) {
+            let text = format!(
+                "there is no built-in plugin `{name}`, and no module of that name in account `{}`: see `keyward plugin kinds`, \
+                 or upload it first",
+                spec.account
+            );
+            self.problem(ErrorKind::NotFound, "module_unknown", within(place, "plugin"), text);
+        }
+        known
     }
 
     /// The oldest stored one of the same kind that is bound to the same, and that no entry before stood for.

@@ -22,6 +22,7 @@ pub(crate) fn accounts_named(world: &World) -> BTreeSet<Name> {
     let mut names: BTreeSet<Name> = world.accounts.iter().map(|entry| entry.value.name.clone()).collect();
     names.extend(world.secrets.iter().map(|entry| entry.value.account.clone()));
     names.extend(world.services.iter().map(|entry| entry.value.account.clone()));
+    names.extend(world.modules.iter().map(|entry| entry.value.account.clone()));
     names.extend(world.apis.iter().map(|entry| entry.value.account.clone()));
     names.extend(world.applications.iter().map(|entry| entry.value.account.clone()));
     names.extend(world.consumers.iter().map(|entry| entry.value.account.clone()));
@@ -85,6 +86,9 @@ impl Planner<'_> {
         }
         if world.nouns.contains(&Noun::Api) {
             self.prune_apis(&scope);
+        }
+        if world.nouns.contains(&Noun::Module) {
+            self.prune_modules(&scope);
         }
         if world.nouns.contains(&Noun::Service) {
             self.prune_services(&scope);
@@ -229,6 +233,24 @@ impl Planner<'_> {
             self.existing.apis.remove(&(account, name));
             self.existing.forget_grants(|grant| grant.api == id);
             self.existing.plugins.retain(|_, plugin| plugin.on.api() != Some(&id));
+        }
+    }
+
+    fn prune_modules(&mut self, scope: &BTreeSet<AccountId>) {
+        let unnamed: Vec<_> = self
+            .existing
+            .modules
+            .iter()
+            .filter(|(_, module)| {
+                scope.contains(&module.account) && !self.is_named(Noun::Module, module.account, &module.name)
+            })
+            .map(|(id, module)| (RecordId::Module(*id), module.account, module.name.clone()))
+            .collect();
+        for (id, account, name) in unnamed {
+            let report = self.report(Noun::Module, account, &name, id);
+            if self.prune(id, report) {
+                self.existing.modules.remove(&(account, name));
+            }
         }
     }
 

@@ -1,8 +1,8 @@
 //! What goes along with an object, and what must not be left behind without it.
 
 use keyward_model::{
-    AccountId, ApiId, CallerId, CredentialDigest, GatewayId, Grant, Grantee, GroupId, Noun, Plugin, PluginId,
-    PluginOn, SecretId, ServiceId,
+    AccountId, ApiId, CallerId, CredentialDigest, GatewayId, Grant, Grantee, GroupId, ModuleId, Noun, Plugin,
+    PluginId, PluginKind, PluginOn, SecretId, ServiceId,
 };
 use keyward_store::{Record, RecordId};
 
@@ -34,6 +34,7 @@ pub(crate) fn removal(existing: &Existing, id: RecordId) -> Result<Removal, Vec<
         RecordId::Api(id) => Ok(api(existing, id)),
         RecordId::Caller(id) => Ok(caller(existing, id)),
         RecordId::Group(id) => group(existing, id),
+        RecordId::Module(id) => module(existing, id),
         RecordId::Plugin(id) => Ok(plugin(existing, id)),
         RecordId::Credential(_)
         | RecordId::Member(..)
@@ -81,6 +82,8 @@ fn account(existing: &Existing, id: AccountId) -> Result<Removal, Vec<User>> {
     users.extend(groups.map(|(id, group)| user(Noun::Group, id, &group.name)));
     let plugins = existing.plugins.values().filter(|plugin| plugin.account == id);
     users.extend(plugins.map(|plugin| plugin_user(existing, plugin)));
+    let modules = existing.modules.iter().filter(|(_, module)| module.account == id);
+    users.extend(modules.map(|(id, module)| user(Noun::Module, id, &module.name)));
     unused(users, existing.accounts.get(&id).cloned().map(Record::Account))
 }
 
@@ -111,6 +114,9 @@ fn service(existing: &Existing, id: ServiceId) -> Result<Removal, Vec<User>> {
     let calling =
         existing.plugins.values().filter(|plugin| plugin.services.iter().any(|(_, other)| *other == id));
     users.extend(calling.map(|plugin| plugin_user(existing, plugin)));
+    let modules =
+        existing.modules.iter().filter(|(_, module)| module.services.iter().any(|(_, other)| *other == id));
+    users.extend(modules.map(|(id, module)| user(Noun::Module, id, &module.name)));
     unused(users, existing.services.get(&id).cloned().map(Record::Service))
 }
 
@@ -155,6 +161,14 @@ fn caller(existing: &Existing, id: CallerId) -> Removal {
         removal.record(Record::Caller(caller.clone()));
     }
     removal
+}
+
+fn module(existing: &Existing, id: ModuleId) -> Result<Removal, Vec<User>> {
+    let Some(module) = existing.modules.get(&id) else { return Ok(Removal::default()) };
+    let kind = PluginKind::Custom(module.name.clone());
+    let running = |plugin: &&Plugin| plugin.account == module.account && plugin.settings.kind == kind;
+    let users = existing.plugins.values().filter(running).map(|plugin| plugin_user(existing, plugin));
+    unused(users.collect(), Some(Record::Module(Box::new(module.clone()))))
 }
 
 fn plugin(existing: &Existing, id: PluginId) -> Removal {

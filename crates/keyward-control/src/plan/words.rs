@@ -1,8 +1,8 @@
 //! Small words shared by plans and views.
 
 use keyward_model::{
-    AccountId, ApiId, CallerId, CredentialId, GatewayId, GrantId, GrantSpec, GranteeSpec, GroupId, Noun,
-    PluginId, PluginOn, PluginSpec, SecretId, ServiceId,
+    AccountId, ApiId, CallerId, CredentialId, GatewayId, GrantId, GrantSpec, GranteeSpec, GroupId, ModuleId,
+    Noun, PluginId, PluginOn, PluginSpec, SecretId, ServiceId,
 };
 use keyward_store::RecordId;
 
@@ -21,6 +21,7 @@ pub(crate) fn looks_like_an_id(text: &str) -> bool {
         || is::<ServiceId>(text)
         || is::<ApiId>(text)
         || is::<GrantId>(text)
+        || is::<ModuleId>(text)
         || is::<PluginId>(text)
         || is::<CallerId>(text)
 }

@@ -9,6 +9,7 @@ use keyward_model::{ApiId, BuiltInConfig, PluginId, PluginPhase, ServiceId};
 
 use super::backend_signature::BackendSignatureAct;
 use super::cors::{CorsAct, Preflight};
+use super::custom::CustomAct;
 use super::custom_response::CustomResponseAct;
 use super::ext_auth::ExtAuthAct;
 use super::ip_restriction::IpRestrictionAct;
@@ -17,6 +18,7 @@ use super::request_block::RequestBlockAct;
 use super::request_validation::RequestValidationAct;
 use super::transform::TransformAct;
 use super::{Act, Call, Needs, Refusal, Verdict};
+use crate::custom::CustomPlugins;
 
 /// Different sets of plugins that are kept ready for one API: as many as it has operations with plugins of their own.
 const SETS_MAX: usize = 256;
@@ -24,6 +26,8 @@ const SETS_MAX: usize = 256;
 /// The chains that a core has used, made ready once per change.
 #[derive(Debug, Default)]
 pub(crate) struct Chains {
+    /// Who runs custom plugins; `None`: nobody.
+    custom: Option<Arc<dyn CustomPlugins>>,
     ready: HashMap<ApiId, Vec<Rc<Chain>>>,
 }
 
@@ -48,6 +52,10 @@ pub(crate) struct Link {
 }
 
 impl Chains {
+    pub(crate) fn new(custom: Option<Arc<dyn CustomPlugins>>) -> Self {
+        Self { custom, ready: HashMap::new() }
+    }
+
     /// The plugins of this set, made ready; only after a change is there anything to do.
     pub(crate) fn ready(&mut self, api: ApiId, set: PluginSet<'_>) -> Rc<Chain> {
         let known = self.ready.entry(api).or_default();
@@ -57,7 +65,7 @@ impl Chains {
         if known.len() >= SETS_MAX {
             known.clear();
         }
-        let chain = Rc::new(Chain::new(set));
+        let chain = Rc::new(Chain::new(set, self.custom.as_ref()));
         known.push(Rc::clone(&chain));
         chain
     }
@@ -69,7 +77,7 @@ impl Chains {
 }
 
 impl Chain {
-    fn new(set: PluginSet<'_>) -> Self {
+    fn new(set: PluginSet<'_>, custom: Option<&Arc<dyn CustomPlugins>>) -> Self {
         let mut links = Vec::new();
         let mut cors = None;
         for phase in [PluginPhase::Limit, PluginPhase::Request, PluginPhase::Outbound] {
@@ -82,6 +90,7 @@ impl Chain {
                         cors = Some(Rc::clone(&act));
                         continue_with(act)
                     }
+                    PluginWork::Custom(plugin) => Rc::new(CustomAct::new(plugin, custom)),
                     _ => act_of(entry),
                 };
                 links.push(Link { plugin, act });

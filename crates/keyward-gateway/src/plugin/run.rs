@@ -9,7 +9,7 @@ use keyward_http::{CallOuts, Reply, Response, ResponseHead, Word};
 use keyward_model::{PluginId, ServiceId, Timestamp};
 
 use super::draft::AnswerDraft;
-use super::{AnswerCall, Call, Chain, Draft, LimitTable, Refusal, Signing, Verdict};
+use super::{AnswerCall, Call, CallFacts, Chain, Draft, LimitTable, Refusal, Signing, Verdict};
 use crate::RequestId;
 use crate::refusal::push_request_id;
 use crate::service::ReadyService;
@@ -59,6 +59,7 @@ pub(crate) struct Told<'t> {
     pub(crate) services: Vec<(ServiceId, Rc<ReadyService>)>,
     pub(crate) call_outs: &'t CallOuts,
     pub(crate) request_id: &'t RequestId,
+    pub(crate) facts: CallFacts<'t>,
     pub(crate) query: Option<&'t str>,
 }
 
@@ -126,6 +127,7 @@ impl Run {
                 services: &told.services,
                 call_outs: told.call_outs,
                 request_id: told.request_id,
+                facts: &told.facts,
                 query: told.query,
                 signing: &mut self.signing,
                 draft: self.draft.as_mut(),
@@ -166,8 +168,8 @@ impl Run {
         let count = chain.links.len();
         while self.answer_passed < count {
             let at = count - 1 - self.answer_passed;
-            let Some(link) = chain.links.get(at) else { break };
-            let mut call = AnswerCall { draft: &mut draft, now, has_body };
+            let (Some(link), Some(state)) = (chain.links.get(at), self.states.get_mut(at)) else { break };
+            let mut call = AnswerCall { draft: &mut draft, now, has_body, owned: &self.owned, state };
             match link.act.answer(&mut call) {
                 Verdict::Pass => self.answer_passed += 1,
                 Verdict::Refuse(refusal) => return Err((link.plugin, refusal)),

@@ -331,6 +331,8 @@ pub(crate) struct World {
     pub jwt: Option<JwtBinding>,
     /// Kinds and configurations, bound to the API, the oldest first.
     pub plugins: Vec<(&'static str, String)>,
+    /// What the modules of custom ones are set up with.
+    pub module: ModuleSettings,
 }
 
 impl Default for World {
@@ -368,6 +370,7 @@ impl Default for World {
             ],
             jwt: None,
             plugins: Vec::new(),
+            module: ModuleSettings::new(ModuleCode::parse(&b"\0asm\x01\0\0\0"[..]).unwrap()),
         }
     }
 }
@@ -433,6 +436,12 @@ impl World {
         for (number, (kind, config)) in (40..).zip(&self.plugins) {
             let kind: PluginKind = kind.parse().unwrap();
             let config = PluginConfig::parse(&kind, config).unwrap();
+            if let PluginKind::Custom(name) = &kind {
+                let id = ModuleId::from_uuid(Uuid::from_u128(number));
+                let (name, settings) = (name.clone(), self.module.clone());
+                let module = Module { id, account, name, services: Vec::new(), settings };
+                rows.push(SnapshotUpdate::UpsertModule(Box::new(module)));
+            }
             rows.push(SnapshotUpdate::UpsertPlugin(Box::new(Plugin {
                 id: PluginId::from_uuid(Uuid::from_u128(number)),
                 account,

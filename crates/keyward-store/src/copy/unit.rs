@@ -8,7 +8,7 @@ use sqlx::any::AnyRow;
 use super::codec::{Encoder, Image, names_of};
 use crate::columns::Columns;
 use crate::rows::{
-    accounts, apis, callers, credentials, gateways, grants, groups, plugins, secrets, services,
+    accounts, apis, callers, credentials, gateways, grants, groups, modules, plugins, secrets, services,
 };
 use crate::{Change, Mark, Reads, RecordId, StoreError};
 
@@ -60,6 +60,7 @@ pub(super) fn key_of(table: &str, row: &impl Columns) -> Result<UnitKey, String>
         "caller_groups" => ("group", row.text("id")?),
         "group_members" => ("member", format!("{} {}", row.text("group_id")?, row.text("caller")?)),
         "grants" => ("grant", row.text("id")?),
+        "modules" => ("module", row.text("id")?),
         "plugins" => ("plugin", row.text("id")?),
         other => return Err(format!("`{other}` is no table of a copy")),
     };
@@ -82,6 +83,7 @@ fn tables_of(noun: &str) -> &'static [(&'static str, &'static str, &'static str)
         "credential" => &[("credentials", credentials::ALL, "id")],
         "group" => &[("caller_groups", groups::ALL, "id")],
         "grant" => &[("grants", grants::ALL, "id")],
+        "module" => &[("modules", modules::ALL, "id")],
         "plugin" => &[("plugins", plugins::ALL, "id")],
         // A membership is its id; operators and tokens are nothing that requests depend on.
         _ => &[],

@@ -8,6 +8,7 @@ pub(crate) mod caller;
 pub(crate) mod gateway;
 pub(crate) mod grant;
 pub(crate) mod jwt;
+pub(crate) mod module;
 pub(crate) mod plugin;
 pub(crate) mod secret;
 pub(crate) mod service;

@@ -10,6 +10,7 @@ pub(crate) mod grants;
 pub(crate) mod groups;
 pub(crate) mod key_sets;
 pub(crate) mod list;
+pub(crate) mod modules;
 pub(crate) mod nodes;
 pub(crate) mod operators;
 #[cfg(test)]

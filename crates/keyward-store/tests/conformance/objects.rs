@@ -133,7 +133,11 @@ async fn what_is_referred_to_cannot_go(on: On) {
         let free = unused
             || matches!(
                 record,
-                Record::Credential(_) | Record::Member(..) | Record::Grant(_) | Record::Plugin(_)
+                Record::Credential(_)
+                    | Record::Member(..)
+                    | Record::Grant(_)
+                    | Record::Module(_)
+                    | Record::Plugin(_)
             );
         let mut tx = store.write().await.unwrap();
         tx.begin_change(at(1), "test").await.unwrap();

@@ -104,7 +104,33 @@ async fn a_configuration_that_cannot_be_read_leaves_the_plugin_where_it_is_bound
     assert_eq!((found.on, found.settings.enabled), (keys.on, true));
 }
 
+async fn code_is_not_put_in_the_place_of_other_code(on: On) {
+    let place = Folder::new(on);
+    let store = place.open().await;
+    let records = everything(&store);
+    put(&store, &records).await;
+    let is_module = |record: &&Record| matches!(record, Record::Module(_));
+    let Some(Record::Module(before)) = records.iter().find(is_module).cloned() else { panic!() };
+    let found = store.reader().await.unwrap().reads().module(before.id).await.unwrap().unwrap();
+    assert_eq!(found.object.settings.wasm.bytes(), code(7).bytes());
+    let (_, service) = before.services[0].clone();
+    let calling = store.reader().await.unwrap().reads().modules_calling(service).await.unwrap();
+    assert_eq!(calling.len(), 1);
+
+    let mut other = (*before).clone();
+    other.settings.wasm = code(8);
+    put(&store, &[Record::Module(Box::new(other))]).await;
+    place.meddle("UPDATE modules SET wasm_version = wasm_version - 1").await;
+    let (loaded, bad) = load(&store).await;
+    assert_eq!(
+        bad.iter().map(|row| (row.noun, row.id.clone())).collect::<Vec<_>>(),
+        [("module", before.id.to_string())]
+    );
+    assert!(!loaded.iter().any(|record| is_module(&record)), "code that cannot be believed does not run");
+}
+
 on_both! {
+    code_is_not_put_in_the_place_of_other_code,
     lists_are_narrowed_by_what_they_are_bound_to_and_what_they_do,
     what_it_refers_to_follows_its_configuration,
     a_configuration_that_cannot_be_read_leaves_the_plugin_where_it_is_bound,

@@ -240,6 +240,7 @@ async fn a_text_with_u_0000_is_refused_alike_by_both() {
                 Record::Caller(caller) => caller.extension = Some(nul.clone()),
                 Record::Group(group) => group.description = nul.clone(),
                 Record::Grant(grant) => grant.description = nul.clone(),
+                Record::Module(module) => module.settings.description = nul.clone(),
                 Record::Plugin(plugin) => plugin.settings.description = nul.clone(),
                 Record::Credential(record) => match &mut record.credential.proof {
                     Proof::Jwt(binding) => binding.identity_claim.value = nul.as_str().into(),

@@ -176,6 +176,30 @@ pub(crate) fn plugin(
     Plugin { id: PluginId::from_uuid(Uuid::from_u128(n)), account, on, services: Vec::new(), settings }
 }
 
+/// Code by its looks.
+pub(crate) fn code(marker: u8) -> ModuleCode {
+    ModuleCode::parse(vec![0, b'a', b's', b'm', 1, 0, 0, 0, marker]).unwrap()
+}
+
+pub(crate) fn module(n: u128, account: AccountId, service: &Service) -> Module {
+    let settings = ModuleSettings {
+        description: format!("module {n}"),
+        enabled: false,
+        on_failure: OnFailure::Skip,
+        sees: ModuleSees { request_body: true, response_head: false, response_body: true },
+        limits: ModuleLimits { workers: 3, ..ModuleLimits::default() },
+        ..ModuleSettings::new(code(7))
+    };
+    let services = vec![(service.spec.name.clone(), service.id)];
+    Module {
+        id: ModuleId::from_uuid(Uuid::from_u128(n)),
+        account,
+        name: name("one-of-ours"),
+        services,
+        settings,
+    }
+}
+
 /// An API key whose value is a secret's.
 pub(crate) fn referring_key(n: u128, caller: &Caller, text: &str) -> Record {
     let text = SecretText::parse(text).unwrap();
@@ -407,13 +431,15 @@ pub(crate) fn everything(store: &Store) -> Vec<Record> {
         },
         plugin(20, account.id, PluginOn::Gateway(gateway.id), "one-of-ours", r#"{"a":[1.5,null,"b"]}"#),
     ];
+    let account_id = account.id;
     let mut all = vec![
         Record::Account(account),
         Record::Gateway(gateway),
         Record::Secret(Box::new(secret)),
         Record::Secret(Box::new(held)),
-        Record::Service(service),
+        Record::Service(service.clone()),
         Record::Service(referring),
+        Record::Module(Box::new(module(21, account_id, &service))),
         Record::Api(api),
         Record::Caller(application.clone()),
         Record::Caller(consumer.clone()),

@@ -32,6 +32,7 @@ pub(crate) fn start() -> Start {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let name = format!("p{}.", NUMBER.fetch_add(1, Ordering::Relaxed));
     Start {
+        account: "default".to_owned(),
         root_id: "root".to_owned(),
         vm_id: name.clone(),
         name,

@@ -1,5 +1,6 @@
 //! `keyward apply`.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -41,7 +42,8 @@ impl Apply {
         let bytes = read_bytes(&self.file)?;
         let wrong = |problems: Vec<FieldProblem>| Failure::usage(listed(&self.file, &problems));
         let text = WorldFile::text(&bytes).map_err(|problem| wrong(vec![problem]))?;
-        let read = WorldFile::parse(text, &|name| std::env::var(name).ok()).map_err(wrong)?;
+        let mut read = WorldFile::parse(text, &|name| std::env::var(name).ok()).map_err(wrong)?;
+        read.read_files(&|name| file_beside(&self.file, name)).map_err(wrong)?;
         let body = write_json(&read.world).map_err(Failure::new)?.into_bytes();
         let call = Call::new(Route::Apply, [])
             .query("dry_run", self.dry_run.then_some(true))
@@ -60,6 +62,19 @@ impl Apply {
         once(&self.remote, &applied.minted);
         Ok(())
     }
+}
+
+/// What a file holds that a world file names: where it stands, seen from the world file.
+pub(crate) fn file_beside(world: &Path, name: &str) -> Result<Vec<u8>, String> {
+    let path = world.parent().unwrap_or(Path::new("")).join(name);
+    // More than a module may have is not read.
+    let most = keyward_model::ModuleCode::LENGTH_MAX as u64 + 1;
+    let read = || {
+        let mut bytes = Vec::new();
+        std::fs::File::open(&path)?.take(most).read_to_end(&mut bytes)?;
+        Ok::<_, std::io::Error>(bytes)
+    };
+    read().map_err(|error| format!("`{}` cannot be read: {error}", path.display()))
 }
 
 /// `FILE:LINE:COLUMN: PATH: MESSAGE`, one a line.

@@ -136,6 +136,12 @@ Examples:
   keyward secret rotate orders_key --overlap-s 3600
   keyward secret disable orders_key --dry-run";
 
+pub(super) const MODULE: &str = "\
+Examples:
+  keyward module create hello --wasm target/plugins/wasm32-wasip1/release/hello_keyward.wasm
+  keyward plugin create hello --api orders --set config.greeting=hello
+  keyward module change hello --wasm target/plugins/wasm32-wasip1/release/hello_keyward.wasm --on-failure skip";
+
 pub(super) const PLUGIN: &str = "\
 Examples:
   keyward plugin create key-auth --api orders --set 'config.credentials=[\"$ref{partner_key}\"]' --set 'config.keys=[apikey, x-api-key]'

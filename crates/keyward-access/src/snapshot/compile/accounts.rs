@@ -67,6 +67,8 @@ impl Work<'_> {
         problems.extend(services.map(|service| in_use(object, ObjectId::Service(service.id))));
         let apis = self.next.apis().filter(|entry| entry.api.account == id);
         problems.extend(apis.map(|entry| in_use(object, ObjectId::Api(entry.api.id))));
+        let modules = self.next.modules().filter(|module| module.account == id);
+        problems.extend(modules.map(|module| in_use(object, ObjectId::Module(module.id))));
         let groups = self.next.groups.iter().filter(|group| group.account == id);
         problems.extend(groups.map(|group| in_use(object, ObjectId::Group(group.id))));
         self.problems.extend(problems);

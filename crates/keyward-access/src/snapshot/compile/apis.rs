@@ -110,6 +110,7 @@ impl<'b> Work<'b> {
         for (&id, _) in staged.services.iter().filter(|(_, service)| service.is_none()) {
             self.check_unneeded(ObjectId::Service(id), |api| uses(api, id));
             self.check_uncalled(id);
+            self.check_unasked(id);
         }
     }
 

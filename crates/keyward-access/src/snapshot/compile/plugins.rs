@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use keyward_model::{Api, ApiId, GatewayId, Plugin, PluginId, PluginOn, ServiceId};
+use keyward_model::{Api, ApiId, GatewayId, Plugin, PluginId, PluginKind, PluginOn, ServiceId};
 
 use super::secrets::Concerned;
 use super::staged::Staged;
 use super::{Manner, Work, foreign, in_use, invalid, unknown};
+use crate::snapshot::GatewayEntry;
 use crate::snapshot::entry::ApiEntry;
 use crate::snapshot::plugins::{ApiPlugins, PluginEntry, in_order};
 use crate::snapshot::shards::Change;
-use crate::snapshot::update::{ObjectId, Problem};
-use crate::snapshot::{GatewayEntry, PluginWork};
+use crate::snapshot::update::{ObjectId, Problem, ProblemKind};
 
 /// Its account's operators alone bind plugins to a gateway.
 const DEFAULT_ACCOUNT: &str = "default";
@@ -23,8 +23,7 @@ impl Work<'_> {
     pub(super) fn compile_plugins(&mut self, staged: &mut Staged, concerned: &Concerned) -> Vec<PluginId> {
         for id in &concerned.plugins {
             if let (false, Some(before)) = (staged.plugins.contains_key(id), self.base.plugin(*id)) {
-                let is_sound = !matches!(before.work(), PluginWork::Broken(_));
-                staged.plugins.insert(*id, Some((before.plugin.clone(), is_sound)));
+                staged.plugins.insert(*id, Some((before.plugin.clone(), !before.is_broken())));
             }
         }
         if staged.plugins.is_empty() {
@@ -67,7 +66,7 @@ impl Work<'_> {
         ids
     }
 
-    fn work_up(&self, staged: &Staged, plugin: &Plugin) -> Result<PluginEntry, Problem> {
+    pub(super) fn work_up(&self, staged: &Staged, plugin: &Plugin) -> Result<PluginEntry, Problem> {
         let object = ObjectId::Plugin(plugin.id);
         self.check_account(object, plugin.account)?;
         match &plugin.on {
@@ -104,6 +103,12 @@ impl Work<'_> {
                 }
                 Some(_) => {}
             }
+        }
+        if let PluginKind::Custom(name) = &plugin.settings.kind
+            && self.next.module_named(plugin.account, name).is_none()
+        {
+            let text = format!("there is no built-in plugin and no module `{name}`");
+            return Err(Problem { object, other: None, kind: ProblemKind::UnknownReference, text });
         }
         PluginEntry::new(plugin.clone(), &self.next).map_err(|text| invalid(object, text))
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use keyward_model::{
     Account, AccountId, Api, ApiId, Caller, CallerId, Credential, Gateway, GatewayId, Grant, GrantId,
-    Grantee, Group, GroupId, Plugin, PluginId, Secret, SecretId, Service, ServiceId, StageSet, Timestamp,
+    Grantee, Group, GroupId, Module, ModuleId, Plugin, PluginId, Secret, SecretId, Service, ServiceId,
+    StageSet, Timestamp,
 };
 
 use super::IdMap;
@@ -21,6 +22,7 @@ pub(super) struct Staged {
     pub(super) secrets: BTreeMap<SecretId, Option<Secret>>,
     pub(super) services: BTreeMap<ServiceId, Option<Service>>,
     pub(super) apis: BTreeMap<ApiId, Option<Api>>,
+    pub(super) modules: BTreeMap<ModuleId, Option<Module>>,
     /// With whether it can do what it is for.
     pub(super) plugins: BTreeMap<PluginId, Option<(Plugin, bool)>>,
     pub(super) callers: IdMap<CallerId, Option<(Caller, Vec<Credential>)>>,
@@ -68,6 +70,12 @@ impl Staged {
             }
             SnapshotUpdate::RemoveApi(id) => {
                 self.apis.insert(id, None);
+            }
+            SnapshotUpdate::UpsertModule(module) => {
+                self.modules.insert(module.id, Some(*module));
+            }
+            SnapshotUpdate::RemoveModule(id) => {
+                self.modules.insert(id, None);
             }
             SnapshotUpdate::UpsertPlugin(plugin) => {
                 self.plugins.insert(plugin.id, Some((*plugin, true)));

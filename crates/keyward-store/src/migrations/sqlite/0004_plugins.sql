@@ -1,4 +1,22 @@
--- Plugins: what is done to calls. The same steps stand in the postgres folder.
+-- Modules: WebAssembly that was uploaded. Plugins: what is done to calls, by a module or by what is built in. The same steps stand in the postgres folder.
+
+CREATE TABLE modules (
+    id TEXT NOT NULL PRIMARY KEY,
+    account TEXT NOT NULL REFERENCES accounts (id),
+    name TEXT NOT NULL,
+    description TEXT NOT NULL,
+    enabled BIGINT NOT NULL,
+    -- What it may use, see and call: JSON.
+    doc TEXT NOT NULL,
+    -- Sealed, so that nobody puts other code in its place.
+    wasm BLOB NOT NULL,
+    wasm_version BIGINT NOT NULL,
+    revision BIGINT NOT NULL,
+    created BIGINT NOT NULL,
+    changed BIGINT NOT NULL,
+    UNIQUE (account, name)
+);
+CREATE INDEX modules_by_account ON modules (account, id);
 
 CREATE TABLE plugins (
     id TEXT NOT NULL PRIMARY KEY,
