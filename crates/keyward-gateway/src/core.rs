@@ -121,7 +121,7 @@ impl Core {
             self.changes = 0;
             self.apis.keep(|id| snapshot.api(id).is_some());
             self.services.keep(|id| snapshot.service(id).is_some());
-            self.chains.keep(|id| snapshot.api(id).is_some());
+            self.chains.keep(snapshot);
             self.counters.keep_apis(|id| snapshot.api(id).is_some());
         }
     }

@@ -222,15 +222,14 @@ impl fmt::Display for OnFailure {
     }
 }
 
-/// What a module is asked about besides the heads of requests. What it has no callback for it is not asked about anyway; most
-/// SDKs write every callback, so it is said here.
+/// What a module is asked about besides the heads of requests. Most SDKs write every callback, so it cannot be told by the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ModuleSees {
     /// Bodies of requests. They are held until they are complete.
     pub request_body: bool,
     /// Heads of answers.
     pub response_head: bool,
-    /// Bodies of answers. They are held until they are complete.
+    /// Bodies of answers, and their heads with them. They are held until they are complete.
     pub response_body: bool,
 }
 

@@ -93,14 +93,17 @@ impl WasmPlugins {
     /// Starts what becomes part of the configuration, before a call asks for it, and lets go of what is no part any more.
     pub(crate) async fn follow(self) {
         let mut seen: Option<Arc<Snapshot>> = None;
+        // A core that has not seen a change yet may ask for what was let go.
+        let mut kept = 0;
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             let snapshot = self.0.published.load_full();
-            let waits = self.0.has_waiting();
+            let waits = self.0.has_waiting() || self.0.runners().len() != kept;
             if waits || seen.as_ref().is_none_or(|seen| !Arc::ptr_eq(seen, &snapshot)) {
                 self.0.keep(&snapshot);
+                kept = self.0.runners().len();
                 seen = Some(snapshot);
             }
         }

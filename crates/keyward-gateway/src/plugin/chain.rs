@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use keyward_access::{PluginEntry, PluginSet, PluginWork};
+use keyward_access::{PluginEntry, PluginSet, PluginWork, Snapshot};
 use keyward_model::{ApiId, BuiltInConfig, PluginId, PluginPhase, ServiceId};
 
 use super::backend_signature::BackendSignatureAct;
@@ -62,6 +62,8 @@ impl Chains {
         if let Some(chain) = known.iter().find(|chain| chain.is_of(set)) {
             return Rc::clone(chain);
         }
+        // What they were before is nobody's any more: it may hold secrets, and much memory.
+        known.retain(|chain| !chain.is_before(set));
         if known.len() >= SETS_MAX {
             known.clear();
         }
@@ -71,8 +73,14 @@ impl Chains {
     }
 
     /// Another Snapshot is in use: what it no longer has is let go now and then.
-    pub(crate) fn keep(&mut self, exists: impl Fn(ApiId) -> bool) {
-        self.ready.retain(|&id, _| exists(id));
+    pub(crate) fn keep(&mut self, snapshot: &Snapshot) {
+        let is_current = |entry: &Arc<PluginEntry>| {
+            snapshot.plugin(entry.plugin().id).is_some_and(|current| Arc::ptr_eq(current, entry))
+        };
+        self.ready.retain(|&id, known| {
+            known.retain(|chain| chain.entries.iter().all(is_current));
+            snapshot.api(id).is_some() && !known.is_empty()
+        });
     }
 }
 
@@ -109,6 +117,15 @@ impl Chain {
         let mut ours = self.entries.iter();
         set.iter().all(|entry| ours.next().is_some_and(|other| Arc::ptr_eq(entry, other)))
             && ours.next().is_none()
+    }
+
+    /// Was one of it changed since?
+    fn is_before(&self, set: PluginSet<'_>) -> bool {
+        let changed = |entry: &Arc<PluginEntry>| {
+            let mut ours = self.entries.iter();
+            ours.any(|other| other.plugin().id == entry.plugin().id && !Arc::ptr_eq(entry, other))
+        };
+        set.iter().any(changed)
     }
 
     /// The answer to a browser's question beforehand, if there is anybody to give one.

@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use keyward_access::CustomPlugin;
@@ -30,7 +30,9 @@ const OF_BODIES: [&str; 4] = ["content-md5", "digest", "content-digest", "repr-d
 #[derive(Debug)]
 pub(super) struct CustomAct {
     plugin: Arc<CustomPlugin>,
-    runner: Option<Arc<dyn CustomRunner>>,
+    custom: Option<Arc<dyn CustomPlugins>>,
+    /// Whoever runs plugins has them: nothing goes on because it is known here.
+    runner: RefCell<Option<Weak<dyn CustomRunner>>>,
 }
 
 /// How far it has come with one call.
@@ -49,12 +51,10 @@ type Outcome = Result<(Box<dyn CustomExchange>, CustomAnswer), String>;
 
 impl CustomAct {
     pub(super) fn new(plugin: &Arc<CustomPlugin>, custom: Option<&Arc<dyn CustomPlugins>>) -> Self {
-        let can_run = plugin.module().settings.enabled && plugin.configuration_at_any_time().is_ok();
-        let runner = custom.filter(|_| can_run).map(|custom| custom.running(plugin));
         if let Err(why) = plugin.configuration_at_any_time() {
             tracing::warn!(plugin = %plugin.plugin(), "what this plugin is bound to is closed: {why}");
         }
-        Self { plugin: Arc::clone(plugin), runner }
+        Self { plugin: Arc::clone(plugin), custom: custom.cloned(), runner: RefCell::default() }
     }
 
     fn sees(&self) -> ModuleSees {
@@ -67,7 +67,7 @@ impl CustomAct {
 
     /// What runs it, and the note that its secrets are used. Without secrets, or without its module, it closes what it is bound to,
     /// whatever is to become of failures.
-    fn ready(&self, call: &Call<'_>) -> Result<&Arc<dyn CustomRunner>, Verdict> {
+    fn ready(&self, call: &Call<'_>) -> Result<Arc<dyn CustomRunner>, Verdict> {
         let closed = |hint: &'static str| Verdict::Refuse(Refusal::failed(hint));
         if !self.plugin.module().settings.enabled {
             return Err(closed("the module of a plugin of this API is disabled"));
@@ -76,11 +76,18 @@ impl CustomAct {
         let configuration =
             configuration.map_err(|_| closed("a secret of a plugin of this API has no value"))?;
         configuration.note_use(call.now);
-        self.runner.as_ref().ok_or_else(|| closed("a plugin of this API cannot be used"))
+        let custom = self.custom.as_ref().ok_or_else(|| closed("a plugin of this API cannot be used"))?;
+        let mut known = self.runner.borrow_mut();
+        if let Some(runner) = known.as_ref().and_then(Weak::upgrade) {
+            return Ok(runner);
+        }
+        let runner = custom.running(&self.plugin);
+        *known = Some(Arc::downgrade(&runner));
+        Ok(runner)
     }
 
     fn ask(&self, call: &mut Call<'_>) -> Result<Word, Verdict> {
-        let runner = Arc::clone(self.ready(call)?);
+        let runner = self.ready(call)?;
         let message = CustomMessage { body: self.body_of(call)?, fields: head_of(call) };
         let facts = facts_of(call);
         let slot = Slot::default();

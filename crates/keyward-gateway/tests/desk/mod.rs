@@ -62,6 +62,11 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) fn new(world: World) -> Self {
+        Self::running(world, None)
+    }
+
+    /// With somebody who runs custom plugins.
+    pub(crate) fn running(world: World, custom: Option<Arc<dyn keyward_gateway::CustomPlugins>>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let hands = Arc::new(Hands { wall_ms: AtomicI64::new(NOW_MS), monotonic_ms: AtomicU64::new(1_000) });
         let options = ReplayOptions { capacity: 1_000, per_application: 3 };
@@ -69,6 +74,7 @@ impl Desk {
             ReplayMemory::open(&folder.path().join("replay"), options, History::None, hands.clone()).unwrap();
         let published = Arc::new(ArcSwap::from_pointee(world.snapshot(1)));
         let mut gateway = Gateway::new(world.gateway, published, hands.clone(), replay).unwrap();
+        gateway.custom = custom;
         let log_path = folder.path().join("access.log");
         gateway.log = Some(AccessLog::to_file(&log_path).unwrap());
         Self { handler: gateway.handler(), gateway, hands, log_path, _folder: folder }
@@ -211,6 +217,16 @@ impl Asked<'_> {
         self.out.clear();
         let step = request
             .with_head(|head| desk.handler.body(exchange, head, &request.peer, &request.body, &mut self.out));
+        self.step = step;
+    }
+
+    /// The word that was awaited has come, or is too late.
+    pub(crate) fn resume(&mut self) {
+        let exchange = self.exchange.as_mut().unwrap();
+        let (desk, request) = (self.desk, &self.request);
+        self.out.clear();
+        let step =
+            request.with_head(|head| desk.handler.resume(exchange, head, &request.peer, None, &mut self.out));
         self.step = step;
     }
 

@@ -1,16 +1,15 @@
 //! One call, in the gateway's words and in the host's.
 
 use keyward_gateway::{CustomAnswer, CustomBody, CustomExchange, CustomFields, CustomMessage, CustomWait};
-use keyward_wasm::{Answer, Body, Callbacks, Exchange, Headers, Message};
+use keyward_wasm::{Answer, Body, Exchange, Headers, Message};
 
 pub(super) struct WasmExchange {
     exchange: Exchange,
-    callbacks: Callbacks,
 }
 
 impl WasmExchange {
-    pub(super) fn new(exchange: Exchange, callbacks: Callbacks) -> Self {
-        Self { exchange, callbacks }
+    pub(super) fn new(exchange: Exchange) -> Self {
+        Self { exchange }
     }
 
     /// What a client would see of it, which no secret of the configuration may be in. What was in the service's answer before is the
@@ -48,9 +47,6 @@ impl WasmExchange {
 impl CustomExchange for WasmExchange {
     fn request(&mut self, message: CustomMessage) -> CustomWait<'_, CustomAnswer> {
         Box::pin(async move {
-            if !self.callbacks.request_headers && !self.callbacks.request_body {
-                return UNCHANGED;
-            }
             let answer = self.exchange.request(message_of(message)).await;
             self.shown(answer_of(answer), None)
         })
@@ -58,9 +54,6 @@ impl CustomExchange for WasmExchange {
 
     fn response(&mut self, message: CustomMessage) -> CustomWait<'_, CustomAnswer> {
         Box::pin(async move {
-            if !self.callbacks.response_headers && !self.callbacks.response_body {
-                return UNCHANGED;
-            }
             let message = message_of(message);
             let before = message.clone();
             let answer = self.exchange.response(message).await;
@@ -68,8 +61,6 @@ impl CustomExchange for WasmExchange {
         })
     }
 }
-
-const UNCHANGED: CustomAnswer = CustomAnswer::Continue { fields: None, body: None };
 
 fn message_of(message: CustomMessage) -> Message {
     let body = match message.body {

@@ -134,8 +134,7 @@ impl CustomRunner for Runner {
             match settled {
                 State::Running(running) => {
                     let exchange = running.begin(facts_of(facts)).ok_or("it has too many calls")?;
-                    let exchange = WasmExchange::new(exchange, running.callbacks());
-                    Ok(Box::new(exchange) as Box<dyn CustomExchange>)
+                    Ok(Box::new(WasmExchange::new(exchange)) as Box<dyn CustomExchange>)
                 }
                 State::Failed(why, _) => Err(why.to_string()),
                 State::Idle | State::Starting => Err("it was let go before it ran".to_owned()),
