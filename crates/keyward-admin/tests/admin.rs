@@ -34,6 +34,7 @@ groups: [{name: staff, members: [ann]}]
 grants:
   - {to: {application: shop}, api: orders, stages: [RELEASE]}
   - {to: {group: staff}, api: orders}
+modules: [{name: hello, wasm: {base64: AGFzbQEAAAA=}}]
 plugins: [{plugin: key-auth, on: {api: orders}, config: {credentials: [a-key-that-is-written-out], keys: [apikey]}}]
 "#;
 
@@ -364,6 +365,7 @@ async fn existing(fixture: &Fixture, route: Route) -> String {
                 .as_str()
                 .unwrap()]);
         }
+        "module" => "hello",
         "plugin" if route != Route::CreatePlugin && route != Route::ListPlugins => {
             return route
                 .fill([fixture.call("GET", "/v1/plugins").await.body["items"][0]["id"].as_str().unwrap()]);
@@ -413,6 +415,7 @@ async fn objects_are_made_listed_shown_changed_and_deleted() {
         ("accounts", json!({"name": "new"})),
         ("gateways", json!({"name": "new", "trusted_proxies": ["10.0.0.0/8"]})),
         ("secrets", json!({"name": "new"})),
+        ("modules", json!({"name": "new", "wasm": {"base64": "AGFzbQEAAAA="}})),
         ("services", json!({"name": "new", "endpoints": ["http://127.0.0.1:9001"]})),
         (
             "apis",

@@ -92,12 +92,12 @@ codes! {
     "media_type_unsupported": "The body comes in a media type that this route does not read";
     "member_unknown": "There is no such member";
     "method_not_allowed": "The path has no such method; `Allow` names those that there are";
-    "more_than_held": "Nobody hands out more than they have";
     "module_missing": "The code of a module is neither given nor stored";
     "module_name": "A module cannot have the name of a built-in plugin";
     "module_renamed": "A module keeps its name";
     "module_unknown": "There is no built-in plugin and no module of this name in the account";
     "module_unusable": "A module cannot run, or does not start with a configuration";
+    "more_than_held": "Nobody hands out more than they have";
     "name_ambiguous": "An application and a consumer have this name";
     "name_like_id": "The name has the form of an id";
     "name_malformed": "The name is not one";

@@ -5,8 +5,9 @@
 use keyward_api::{FieldProblem, WorldFile};
 use keyward_model::{
     ApiKind, AppCodePlaces, BuiltIn, CallerKind, CredentialKind, GranteeSpec, HmacAlgorithm, JwtKeySource,
-    KeySource, Noun, Operation, ParameterPlace, PluginKind, PluginOn, ServiceAuth, SignatureMode,
-    SignatureScheme, Stage, StageSet, SystemParameterName, TokenPlace, World,
+    KeySource, ModuleLimits, ModuleSees, ModuleSource, Noun, OnFailure, Operation, ParameterPlace,
+    PluginKind, PluginOn, ServiceAuth, SignatureMode, SignatureScheme, Stage, StageSet, SystemParameterName,
+    TokenPlace, World,
 };
 
 /// What this version takes of the contract's page, in its words.
@@ -41,6 +42,16 @@ services:
     endpoints: ["http://127.0.0.1:9000", {url: "http://[::1]:9001/base", weight: 2}]
     timeouts: {connect_ms: 1, first_byte_ms: 2, idle_ms: 3}
     auth: {header: {name: X-Backend-Key, value: "Bearer ${BACKEND}"}}
+modules:
+  - name: hello
+    account: partner
+    description: says hello
+    enabled: false
+    wasm: {file: hello.wasm}
+    on_failure: skip
+    sees: {request_body: true, response_head: false, response_body: true}
+    services: [orders, billing]
+    limits: {memory_bytes: 1048576, fuel: 20000, time_ms: 7, body_bytes: 9, workers: 1}
 apis:
   - name: orders
     kind: rest
@@ -781,6 +792,62 @@ limits:
 fn plugins() -> World {
     let environment = |name: &str| (name == "WHY").then(|| "$ref{x}".to_owned());
     WorldFile::parse(PLUGINS, &environment).unwrap().world
+}
+
+#[test]
+fn every_field_of_a_module_is_read_and_its_file_where_it_stands() {
+    let mut file = WorldFile::parse(FULL, &environment).unwrap();
+    let module = file.world.modules[0].value.clone();
+    assert_eq!((module.account.as_str(), module.name.as_str(), module.enabled), ("partner", "hello", false));
+    assert_eq!((&*module.description, module.on_failure), ("says hello", OnFailure::Skip));
+    assert_eq!(module.sees, ModuleSees { request_body: true, response_head: false, response_body: true });
+    assert_eq!(module.services.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["orders", "billing"]);
+    let limits =
+        ModuleLimits { memory_bytes: 1_048_576, fuel: 20_000, time_ms: 7, body_bytes: 9, workers: 1 };
+    assert_eq!(module.limits, limits);
+    assert_eq!(module.wasm, ModuleSource::File("hello.wasm".into()));
+
+    for (held, message) in
+        [(Err("it is not there".to_owned()), "not there"), (Ok(b"MZ".to_vec()), ".wasm file")]
+    {
+        let problems = file.clone().read_files(&|_| held.clone()).unwrap_err();
+        let [problem] = &*problems else { panic!("{problems:?}") };
+        assert_eq!(problem.path, "modules[0].wasm.file");
+        assert!(problem.line > 1 && problem.message.contains(message), "{problem:?}");
+    }
+    let code = b"\0asm\x01\0\0\0";
+    file.read_files(&|name| if name == "hello.wasm" { Ok(code.to_vec()) } else { Err(name.to_owned()) })
+        .unwrap();
+    let ModuleSource::Code(read) = &file.world.modules[0].value.wasm else { panic!() };
+    assert_eq!(read.bytes(), code);
+    let json = keyward_api::write_json(&file.world).unwrap();
+    let again = WorldFile::parse_json(json.as_bytes(), &|_| None).unwrap().world;
+    assert_eq!(again.modules[0].value, file.world.modules[0].value, "a file travels with the world");
+    let yaml = keyward_api::write_yaml(&parse("version: 1\nmodules: [{name: a}]").unwrap()).unwrap();
+    assert_eq!(yaml, "version: 1\nmodules:\n- name: a\n", "what is as by default is left out");
+
+    for (line, path, message) in [
+        ("modules: [{name: cors}]", "modules[0].name", "built-in plugin"),
+        ("modules: [{name: a, wasm: {}}]", "modules[0].wasm", "one of file, base64 and sha256"),
+        (
+            "modules: [{name: a, wasm: {file: b, sha256: c}}]",
+            "modules[0].wasm",
+            "one of file, base64 and sha256",
+        ),
+        ("modules: [{name: a, wasm: {base64: '%'}}]", "modules[0].wasm.base64", "is not base64"),
+        ("modules: [{name: a, wasm: {base64: TVo=}}]", "modules[0].wasm.base64", ".wasm file"),
+        ("modules: [{name: a, wasm: {sha256: AB}}]", "modules[0].wasm.sha256", "64 lower-case"),
+        ("modules: [{name: a, on_failure: ignore}]", "modules[0].on_failure", "refuse or skip"),
+        ("modules: [{name: a, limits: {workers: 9}}]", "modules[0].limits.workers", "1 to 8"),
+        ("modules: [{name: a, services: [b, b]}]", "modules[0].services", "each once"),
+    ] {
+        one(
+            &format!("version: 1\n{line}"),
+            &problems(&format!("version: 1\n{line}"))[0].split(' ').take(2).collect::<Vec<_>>().join(" "),
+            message,
+        );
+        assert!(problems(&format!("version: 1\n{line}"))[0].contains(&format!(" {path} ")), "{line}");
+    }
 }
 
 #[test]

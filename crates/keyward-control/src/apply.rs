@@ -1,7 +1,9 @@
 //! Applying a world: to a store, or to nothing at all.
 
 use keyward_access::Snapshot;
-use keyward_model::{Action, DigestKey, GrantId, Name, Noun, Revision, Timestamp, World};
+use keyward_model::{
+    Action, DigestKey, GrantId, Located, ModuleSpec, Name, Noun, Revision, Timestamp, World,
+};
 use keyward_store::{Record, RecordId};
 use uuid::Uuid;
 
@@ -57,6 +59,11 @@ pub(crate) async fn apply(
     options: ApplyOptions,
 ) -> Result<Applied, ControlError> {
     actor.may("world", Action::Apply)?;
+    if !world.modules.is_empty() && actor.may("module", Action::Create).is_ok() {
+        let path = |entry: &Located<ModuleSpec>| format!("{}.wasm", entry.place.path);
+        let all: Vec<_> = world.modules.iter().map(|entry| (&entry.value, path(entry))).collect();
+        control.try_code(&all).await?;
+    }
     let applied = control
         .write(actor, "apply", move |job| {
             Box::pin(async move {

@@ -293,7 +293,7 @@ fn every_file_that_the_manual_names_exists() {
 type NounPage = (&'static str, &'static [&'static str], &'static [&'static str]);
 
 /// Every noun of the route table is on one of these.
-const NOUN_PAGES: [NounPage; 17] = [
+const NOUN_PAGES: [NounPage; 18] = [
     ("nouns/accounts.md", &["account"], &["Account"]),
     ("nouns/gateways.md", &["gateway"], &["Gateway", "Limits"]),
     ("nouns/nodes.md", &["node"], &["Node"]),
@@ -311,6 +311,7 @@ const NOUN_PAGES: [NounPage; 17] = [
             "Reference",
         ],
     ),
+    ("nouns/modules.md", &["module"], &["Module", "Wasm", "Sees", "WasmLimits"]),
     ("nouns/plugins.md", &["plugin"], &["Plugin", "PluginKindView"]),
     ("nouns/services.md", &["service"], &["Service", "Endpoint", "Timeouts"]),
     ("nouns/apis.md", &["api", "stage"], &["Api", "OperationName", "StageBinding", "Signature"]),

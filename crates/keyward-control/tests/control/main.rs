@@ -8,6 +8,7 @@ mod compiling;
 mod credentials;
 mod exporting;
 mod grants;
+mod modules;
 mod node;
 mod objects;
 mod plugins;

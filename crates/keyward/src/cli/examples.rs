@@ -139,7 +139,6 @@ Examples:
 pub(super) const MODULE: &str = "\
 Examples:
   keyward module create hello --wasm target/plugins/wasm32-wasip1/release/hello_keyward.wasm
-  keyward plugin create hello --api orders --set config.greeting=hello
   keyward module change hello --wasm target/plugins/wasm32-wasip1/release/hello_keyward.wasm --on-failure skip";
 
 pub(super) const PLUGIN: &str = "\
