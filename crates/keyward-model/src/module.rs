@@ -90,6 +90,38 @@ impl Module {
             None => Ok(()),
         }
     }
+
+    /// May a module call out to services by these names?
+    ///
+    /// # Errors
+    /// There are too many, or two are the same.
+    pub fn check_services<'n>(names: impl IntoIterator<Item = &'n Name>) -> Result<(), ParseError> {
+        let mut seen = std::collections::BTreeSet::new();
+        for name in names {
+            if !seen.insert(name) {
+                return Err(ParseError::new(format!("service `{name}` is named twice: keep one")));
+            }
+        }
+        match seen.len() {
+            0..=Self::SERVICES_MAX => Ok(()),
+            count => Err(ParseError::new(format!(
+                "a module calls out to at most {} services, not {count}",
+                Self::SERVICES_MAX
+            ))),
+        }
+    }
+}
+
+impl ModuleSpec {
+    /// Is it such as a node takes, as far as that can be told without looking at anything else?
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check(&self) -> Result<(), ParseError> {
+        Module::check_name(&self.name)?;
+        Module::check_services(&self.services)?;
+        self.settings.limits.check()
+    }
 }
 
 impl ModuleSettings {
@@ -356,6 +388,12 @@ mod tests {
     fn a_module_has_no_name_of_a_built_in() {
         assert!(Module::check_name(&"cors".parse().unwrap()).is_err());
         assert!(Module::check_name(&"hello-keyward".parse().unwrap()).is_ok());
+        let services = |count: usize| -> Vec<Name> {
+            (0..count).map(|number| format!("s{number}").parse().unwrap()).collect()
+        };
+        assert_eq!(Module::check_services(&services(16)), Ok(()));
+        assert!(Module::check_services(&services(17)).is_err());
+        assert!(Module::check_services(services(2).iter().chain(&services(1))).is_err());
         assert_eq!("skip".parse(), Ok(OnFailure::Skip));
         assert!("ignore".parse::<OnFailure>().is_err());
     }

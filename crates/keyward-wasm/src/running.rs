@@ -327,6 +327,22 @@ impl Exchange {
         self.tell(Event::message(Phase::Response, response)).await
     }
 
+    /// The response of a request whose instance is gone ([`Failure::Gone`]), on an exchange that was begun for it: the request is told
+    /// first, so that the plugin knows it, and what it says about that is not heeded. Nothing of others comes in between.
+    pub async fn response_anew(&mut self, request: Message, response: Message) -> Answer {
+        let told = self.send(Event::message(Phase::Request, request));
+        let answer = self.send(Event::message(Phase::Response, response));
+        let (told, answer) = match (told, answer) {
+            (Ok(told), Ok(answer)) => (told, answer),
+            (Err(why), _) | (_, Err(why)) => return Answer::Failed(why),
+        };
+        match told.await {
+            Ok(Answer::Failed(why)) => Answer::Failed(why),
+            // A request that is paused is not waited for.
+            _ => answer.await.unwrap_or(Answer::Failed(Failure::Gone)),
+        }
+    }
+
     /// The response's body, where it was said to follow.
     pub async fn response_body(&mut self, body: Bytes) -> Answer {
         self.tell(Event::body(Phase::Response, body)).await
@@ -344,17 +360,22 @@ impl Exchange {
     }
 
     async fn tell(&mut self, event: Event) -> Answer {
+        match self.send(event) {
+            Ok(answer) => answer.await.unwrap_or(Answer::Failed(Failure::Gone)),
+            Err(why) => Answer::Failed(why),
+        }
+    }
+
+    fn send(&mut self, event: Event) -> Result<oneshot::Receiver<Answer>, Failure> {
         if self.facts.is_some() && self.worker.queue.events() >= self.common.limits.queue_max {
             self.common.counts.refused.add();
-            return Answer::Failed(Failure::QueueFull);
+            return Err(Failure::QueueFull);
         }
         let (reply, answer) = oneshot::channel();
         let begin = self.facts.take();
         let item = Item::Event { stream: self.stream, begin, event: Box::new(event), reply };
-        if self.worker.queue.push(item).is_err() {
-            return Answer::Failed(Failure::Gone);
-        }
-        answer.await.unwrap_or(Answer::Failed(Failure::Gone))
+        self.worker.queue.push(item).map_err(|_| Failure::Gone)?;
+        Ok(answer)
     }
 }
 

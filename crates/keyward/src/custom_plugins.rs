@@ -40,6 +40,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A compiled module that nobody runs is kept for so long: what was checked is often used next.
 const KEEP_COMPILED: Duration = Duration::from_secs(60);
 
+/// Instances of one worker that may be made anew in a second: whoever makes a plugin trap is not to keep others out.
+const RESTARTS_PER_S: u32 = 2_000;
+
 /// Metrics that one plugin may define.
 const METRICS_MAX: usize = 64;
 
@@ -94,15 +97,15 @@ impl WasmPlugins {
     pub(crate) async fn follow(self) {
         let mut seen: Option<Arc<Snapshot>> = None;
         // A core that has not seen a change yet may ask for what was let go.
-        let mut kept = 0;
+        let (mut kept, mut settled) = (0, true);
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             let snapshot = self.0.published.load_full();
-            let waits = self.0.has_waiting() || self.0.runners().len() != kept;
-            if waits || seen.as_ref().is_none_or(|seen| !Arc::ptr_eq(seen, &snapshot)) {
-                self.0.keep(&snapshot);
+            let changed = !settled || self.0.runners().len() != kept;
+            if changed || seen.as_ref().is_none_or(|seen| !Arc::ptr_eq(seen, &snapshot)) {
+                settled = self.0.keep(&snapshot);
                 kept = self.0.runners().len();
                 seen = Some(snapshot);
             }
@@ -172,14 +175,9 @@ impl Shared {
         runner
     }
 
-    /// Is there one whose start somebody before it is kept for?
-    fn has_waiting(&self) -> bool {
-        self.runners().values().any(|runner| runner.is_starting())
-    }
-
     /// Starts what this Snapshot has, and lets go of what it no longer has, once what is in its place runs: what plugins share would
-    /// be forgotten in between.
-    fn keep(self: &Arc<Self>, snapshot: &Snapshot) {
+    /// be forgotten in between. Tells whether nothing is left to be let go later.
+    fn keep(self: &Arc<Self>, snapshot: &Snapshot) -> bool {
         let mut wanted = HashSet::new();
         for entry in snapshot.plugins().filter(|entry| entry.plugin().settings.enabled) {
             let PluginWork::Custom(plugin) = entry.work() else { continue };
@@ -192,7 +190,7 @@ impl Shared {
             }
         }
         let mut gone = Vec::new();
-        {
+        let settled = {
             let mut runners = self.runners();
             let starting: HashSet<_> = runners
                 .values()
@@ -206,10 +204,12 @@ impl Shared {
                 }
                 stays
             });
-        }
+            runners.keys().all(|digest| wanted.contains(digest))
+        };
         // Not while others wait for the lock.
         drop(gone);
         self.tidy_compiled(snapshot);
+        settled
     }
 
     /// Is it bound to something that this node's gateway serves?
@@ -301,6 +301,7 @@ fn limits_of(module: &Module) -> Limits {
         start_time_max: rest.start_time_max.max(time),
         body_bytes_max: usize::try_from(set.body_bytes).unwrap_or(usize::MAX),
         metrics_max: METRICS_MAX,
+        restarts_per_second: RESTARTS_PER_S,
         ..rest
     }
 }

@@ -40,6 +40,40 @@ async fn a_trap_refuses_the_request_and_harms_no_other() {
 }
 
 #[tokio::test]
+async fn a_trap_harms_no_other_call_of_the_same_plugin() {
+    // One instance, on which many calls wait for the service when it goes.
+    let mut guest = Guest::new();
+    let (name, mark, value) = (guest.text("x-bad"), guest.text("x-mark"), guest.text("yes"));
+    let guest = guest
+        .on(
+            "request_headers",
+            &format!("(if (i32.eqz (call $get (i32.const 0) {name} {PLACE})) (then unreachable)) {GO_ON}"),
+        )
+        .on("response_headers", &format!("(drop (call $add (i32.const 2) {mark} {value})) {GO_ON}"));
+    let gateway = start(&[custom(guest.build()).with(|settings| settings.limits.workers = 1)]).await;
+    assert_eq!(gateway.call(&get("/orders/1")).await.status, 200);
+    let address = gateway.address();
+    let calls = |request: keyward_testkit::request::Request| async move {
+        let mut connection = Connection::open(address).await.unwrap();
+        let mut statuses = Vec::new();
+        for _ in 0..60 {
+            let answer = connection.call(&request).await.unwrap();
+            statuses.push((answer.status, answer.header("x-mark").is_some()));
+        }
+        statuses
+    };
+    let fine: Vec<_> = (0..16).map(|_| tokio::spawn(calls(get("/orders/1")))).collect();
+    let bad: Vec<_> = (0..8).map(|_| tokio::spawn(calls(is_bad("/orders/1")))).collect();
+    for one in fine {
+        let wrong: Vec<_> = one.await.unwrap().into_iter().filter(|status| *status != (200, true)).collect();
+        assert!(wrong.is_empty(), "{wrong:?}");
+    }
+    for one in bad {
+        assert!(one.await.unwrap().iter().all(|status| *status == (503, false)));
+    }
+}
+
+#[tokio::test]
 async fn what_its_owner_said_is_skipped_goes_on() {
     for event in ["request_headers", "response_headers"] {
         let gateway = start(&[custom(bad(event, "unreachable")).skipped()]).await;

@@ -202,3 +202,13 @@ async fn several_plugins_are_asked_in_order_and_back_again() {
     assert_eq!(gateway.upstream().last().unwrap().values("x-way"), ["first", "second"]);
     assert_eq!(back, ["second", "first"]);
 }
+
+#[tokio::test]
+async fn a_plugin_of_a_gateway_sees_the_calls_of_every_api() {
+    let gateway = start(&[hello().on(EVERYWHERE)]).await;
+    for target in ["/orders/1", "/plain/1"] {
+        let answer = gateway.call(&get(target).header("X-Team", "red")).await;
+        assert_eq!((answer.status, answer.header("x-hello")), (200, Some("keyward")), "{target}");
+        assert_eq!(gateway.call(&get(target)).await.status, 403, "{target}");
+    }
+}

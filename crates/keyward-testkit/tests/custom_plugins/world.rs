@@ -22,6 +22,9 @@ pub(crate) const BACKEND: &str = "backend-canary-0123456789";
 pub(crate) const PAUSE: &str = "(i32.const 1)";
 pub(crate) const GO_ON: &str = "(i32.const 0)";
 
+/// Bound to the gateway.
+pub(crate) const EVERYWHERE: &str = "*";
+
 /// Two APIs on one service, one of which anyone may call and one for a consumer; a service to call out to.
 pub(crate) fn world(teams: &str) -> String {
     format!(
@@ -112,7 +115,8 @@ pub(crate) fn bind(gateway: &Gateway, customs: &[Custom]) {
     let snapshot = snapshots.load_full();
     let mut updates = Vec::new();
     for (number, custom) in customs.iter().enumerate() {
-        let api = snapshot.apis().find(|entry| entry.api().name.as_str() == custom.on).unwrap().api();
+        let on = if custom.on == EVERYWHERE { "orders" } else { custom.on };
+        let api = snapshot.apis().find(|entry| entry.api().name.as_str() == on).unwrap().api();
         let services = snapshot.services().filter(|one| custom.services.contains(&one.spec.name.as_str()));
         let services = services.map(|service| (service.spec.name.clone(), service.id)).collect();
         let name: Name = custom.name.parse().unwrap();
@@ -131,7 +135,12 @@ pub(crate) fn bind(gateway: &Gateway, customs: &[Custom]) {
         updates.push(SnapshotUpdate::UpsertPlugin(Box::new(Plugin {
             id: plugin_id(number),
             account: api.account,
-            on: PluginOn::Api(api.id),
+            on: match custom.on {
+                EVERYWHERE => {
+                    PluginOn::Gateway(snapshot.gateway_named(&"default".parse().unwrap()).unwrap().id)
+                }
+                _ => PluginOn::Api(api.id),
+            },
             services: Vec::new(),
             settings,
         })));

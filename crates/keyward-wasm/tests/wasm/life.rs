@@ -540,3 +540,32 @@ async fn a_stopped_plugin_with_many_workers_ends_all_its_threads() {
     }
     plugin.stop();
 }
+
+#[tokio::test]
+async fn a_response_whose_instance_is_gone_is_told_anew_with_its_request() {
+    let mut guest = Guest::new();
+    let (bad, team, name) = (guest.text("x-bad"), guest.text("x-team"), guest.text("x-of-request"));
+    let guest = guest
+        .on(
+            "request_headers",
+            &format!("(if (i32.eqz (call $get (i32.const 0) {bad} {PLACE})) (then unreachable)) {GO_ON}"),
+        )
+        .on(
+            "response_headers",
+            &format!(
+                "(if (call $get (i32.const 0) {team} {PLACE}) (then unreachable))
+                 (drop (call $add (i32.const 2) {name} (i32.load (i32.const 16)) (i32.load (i32.const 20)))) {GO_ON}"
+            ),
+        );
+    let plugin = run(&guest);
+    let mut lost = plugin.begin(facts()).unwrap();
+    changes(lost.request(get(&[("x-team", "red")])).await);
+    assert!(matches!(failure(answer(&plugin, get(&[("x-bad", "1")])).await), Failure::Trapped(_)));
+    assert_eq!(failure(lost.response(ok(&[])).await), Failure::Gone);
+    let mut anew = plugin.begin(facts()).unwrap();
+    let told = changes(anew.response_anew(get(&[("x-team", "red")]), ok(&[])).await).headers.unwrap();
+    assert_eq!(told.get("x-of-request"), Some(&b"red"[..]));
+    // What fails at its request fails.
+    let mut bad = plugin.begin(facts()).unwrap();
+    assert!(matches!(failure(bad.response_anew(get(&[("x-bad", "1")]), ok(&[])).await), Failure::Trapped(_)));
+}

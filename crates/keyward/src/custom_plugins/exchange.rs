@@ -1,15 +1,32 @@
 //! One call, in the gateway's words and in the host's.
 
+use std::sync::{Arc, Weak};
+
 use keyward_gateway::{CustomAnswer, CustomBody, CustomExchange, CustomFields, CustomMessage, CustomWait};
-use keyward_wasm::{Answer, Body, Exchange, Headers, Message};
+use keyward_wasm::{Answer, Body, Exchange, Facts, Failure, Headers, Message, RunningPlugin};
+
+/// How often a call is begun anew whose instance another call has made trap: that one alone is to suffer from it.
+const AGAIN_MAX: usize = 3;
 
 pub(super) struct WasmExchange {
     exchange: Exchange,
+    running: Weak<RunningPlugin>,
+    facts: Facts,
+    /// The head of the request, as it was told.
+    request: Headers,
 }
 
 impl WasmExchange {
-    pub(super) fn new(exchange: Exchange) -> Self {
-        Self { exchange }
+    /// `None` where the plugin has as many calls as it may have.
+    pub(super) fn begin(running: &Arc<RunningPlugin>, facts: Facts) -> Option<Self> {
+        let exchange = running.begin(facts.clone())?;
+        Some(Self { exchange, running: Arc::downgrade(running), facts, request: Headers::new() })
+    }
+
+    /// Has another instance take over, if the plugin still runs.
+    fn begin_anew(&mut self) -> bool {
+        let begun = self.running.upgrade().and_then(|running| running.begin(self.facts.clone()));
+        begun.map(|exchange| self.exchange = exchange).is_some()
     }
 
     /// What a client would see of it, which no secret of the configuration may be in. What was in the service's answer before is the
@@ -47,7 +64,15 @@ impl WasmExchange {
 impl CustomExchange for WasmExchange {
     fn request(&mut self, message: CustomMessage) -> CustomWait<'_, CustomAnswer> {
         Box::pin(async move {
-            let answer = self.exchange.request(message_of(message)).await;
+            let message = message_of(message);
+            self.request = message.headers.clone();
+            let mut answer = self.exchange.request(message.clone()).await;
+            for _ in 0..AGAIN_MAX {
+                if !is_gone(&answer) || !self.begin_anew() {
+                    break;
+                }
+                answer = self.exchange.request(message.clone()).await;
+            }
             self.shown(answer_of(answer), None)
         })
     }
@@ -55,11 +80,21 @@ impl CustomExchange for WasmExchange {
     fn response(&mut self, message: CustomMessage) -> CustomWait<'_, CustomAnswer> {
         Box::pin(async move {
             let message = message_of(message);
-            let before = message.clone();
-            let answer = self.exchange.response(message).await;
-            self.shown(answer_of(answer), Some(&before))
+            let mut answer = self.exchange.response(message.clone()).await;
+            for _ in 0..AGAIN_MAX {
+                if !is_gone(&answer) || !self.begin_anew() {
+                    break;
+                }
+                let request = Message { headers: self.request.clone(), ..Message::default() };
+                answer = self.exchange.response_anew(request, message.clone()).await;
+            }
+            self.shown(answer_of(answer), Some(&message))
         })
     }
+}
+
+fn is_gone(answer: &Answer) -> bool {
+    matches!(answer, Answer::Failed(Failure::Gone))
 }
 
 fn message_of(message: CustomMessage) -> Message {

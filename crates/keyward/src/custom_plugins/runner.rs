@@ -133,8 +133,8 @@ impl CustomRunner for Runner {
             let settled = settled.map(|settled| settled.clone()).unwrap_or(State::Idle);
             match settled {
                 State::Running(running) => {
-                    let exchange = running.begin(facts_of(facts)).ok_or("it has too many calls")?;
-                    Ok(Box::new(WasmExchange::new(exchange)) as Box<dyn CustomExchange>)
+                    let exchange = WasmExchange::begin(&running, facts_of(facts));
+                    Ok(Box::new(exchange.ok_or("it has too many calls")?) as Box<dyn CustomExchange>)
                 }
                 State::Failed(why, _) => Err(why.to_string()),
                 State::Idle | State::Starting => Err("it was let go before it ran".to_owned()),

@@ -79,6 +79,8 @@ impl Work<'_> {
             let other = Some(ObjectId::Module(other.id));
             return Err(Problem { object, other, kind: ProblemKind::Conflict, text });
         }
+        let services = module.services.iter().map(|(name, _)| name);
+        Module::check_services(services).map_err(|error| invalid(object, error.to_string()))?;
         module.settings.limits.check().map_err(|error| invalid(object, error.to_string()))?;
         for (_, id) in &module.services {
             match self.next.service(*id) {
