@@ -257,11 +257,10 @@ fn read_sees(item: &Item<'_>) -> Option<ModuleSees> {
 
 fn read_services(item: &Item<'_>) -> Option<Vec<Name>> {
     let services: Vec<Name> = item.list(parse)?;
-    let distinct: std::collections::BTreeSet<&Name> = services.iter().collect();
-    if services.len() > Model::SERVICES_MAX || distinct.len() < services.len() {
-        return item.wrong(format_args!("must name at most {} services, each once", Model::SERVICES_MAX));
+    match Model::check_services(&services) {
+        Ok(()) => Some(services),
+        Err(error) => item.wrong(error),
     }
-    Some(services)
 }
 
 fn read_limits(item: &Item<'_>) -> Option<ModuleLimits> {

@@ -839,7 +839,7 @@ fn every_field_of_a_module_is_read_and_its_file_where_it_stands() {
         ("modules: [{name: a, wasm: {sha256: AB}}]", "modules[0].wasm.sha256", "64 lower-case"),
         ("modules: [{name: a, on_failure: ignore}]", "modules[0].on_failure", "refuse or skip"),
         ("modules: [{name: a, limits: {workers: 9}}]", "modules[0].limits.workers", "1 to 8"),
-        ("modules: [{name: a, services: [b, b]}]", "modules[0].services", "each once"),
+        ("modules: [{name: a, services: [b, b]}]", "modules[0].services", "named twice"),
     ] {
         one(
             &format!("version: 1\n{line}"),

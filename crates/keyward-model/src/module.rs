@@ -112,18 +112,6 @@ impl Module {
     }
 }
 
-impl ModuleSpec {
-    /// Is it such as a node takes, as far as that can be told without looking at anything else?
-    ///
-    /// # Errors
-    /// The first thing that is wrong.
-    pub fn check(&self) -> Result<(), ParseError> {
-        Module::check_name(&self.name)?;
-        Module::check_services(&self.services)?;
-        self.settings.limits.check()
-    }
-}
-
 impl ModuleSettings {
     /// Settings of this code, the rest as by default.
     pub fn new(wasm: ModuleCode) -> Self {
