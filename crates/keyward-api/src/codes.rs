@@ -123,7 +123,7 @@ codes! {
     "password_wrong": "The old password is not right";
     "path_malformed": "The path is not UTF-8";
     "plugin_changed": "A plugin stays what it is";
-    "plugin_on_gateway": "Only plugins of account `default` are bound to a gateway";
+    "plugin_on_gateway": "Only account `default`, by an operator who may change gateways, binds plugins to a gateway";
     "previous_of_held": "A secret that is held elsewhere keeps its own history";
     "provider_refused": "The provider did not sign the operator in";
     "provider_unavailable": "The provider through which operators sign in does not answer";

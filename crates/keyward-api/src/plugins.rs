@@ -38,8 +38,7 @@ pub struct Plugin {
     #[serde(default)]
     #[schemars(default, with = "form::Prose")]
     pub description: String,
-    /// How it does it, as its kind has it. `$ref{name}` refers to a secret where one belongs. Where a secret is written out,
-    /// `$stored{…}` stands for it when it is shown; given back, it keeps the secret.
+    /// How it does it, as its kind has it. `$ref{name}` refers to a secret where one belongs. Where a secret is written out, `$stored{…}` stands for it when it is shown; given back, it keeps the secret.
     #[serde(default)]
     #[schemars(default, with = "form::PluginConfiguration")]
     pub config: Value,

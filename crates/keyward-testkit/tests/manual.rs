@@ -131,8 +131,6 @@ fn what_is_refused_by_name_is_on_the_page_and_is_refused() {
     let service = "services: [{name: a, endpoints: [\"http://a\"]";
     let api = "apis: [{name: a, admits: [anyone]";
     for wrong in [
-        "plugins: []",
-        "limits: []",
         "operators: []",
         "budgets: []",
         "gateways: [{name: a, listeners: []}]",
@@ -181,7 +179,10 @@ async fn the_page_of_metrics_lists_what_a_node_tells() {
         .filter_map(|line| line.strip_prefix("# TYPE "))
         .map(|line| line.split(' ').next().unwrap_or_default().to_owned())
         .collect();
-    assert_eq!(first_cells("docs/operating.md", "Metrics"), told);
+    // Those of custom plugins are there once one runs: their own tests read the page.
+    let listed = first_cells("docs/operating.md", "Metrics").into_iter();
+    let listed: BTreeSet<String> = listed.filter(|name| !name.starts_with("keyward_plugin_")).collect();
+    assert_eq!(listed, told);
 }
 
 #[tokio::test]

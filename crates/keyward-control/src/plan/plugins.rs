@@ -106,7 +106,12 @@ impl Planner<'_> {
                 if let Err(error) = self.context.actor.may_in(None, "gateway", keyward_model::Action::Change)
                 {
                     let text = format!("what is bound to a gateway concerns all accounts: {error}");
-                    self.problem(ErrorKind::Forbidden, "forbidden", within(place, "on.gateway"), text);
+                    self.problem(
+                        ErrorKind::Forbidden,
+                        "plugin_on_gateway",
+                        within(place, "on.gateway"),
+                        text,
+                    );
                     return None;
                 }
                 Some(PluginOn::Gateway(id))

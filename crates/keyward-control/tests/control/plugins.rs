@@ -317,7 +317,7 @@ async fn only_who_may_use_a_secret_puts_it_into_a_plugin_or_leads_elsewhere_what
     let on_gateway =
         "plugins: [{plugin: ip-restriction, on: {gateway: default}, config: {deny: [192.0.2.0/24]}}]";
     let refused = as_developer(on_gateway).await.unwrap_err();
-    assert_eq!(problems(&refused), [("plugins[0].on.gateway".to_owned(), "forbidden")]);
+    assert_eq!(problems(&refused), [("plugins[0].on.gateway".to_owned(), "plugin_on_gateway")]);
     node.apply(on_gateway).await.unwrap();
 }
 

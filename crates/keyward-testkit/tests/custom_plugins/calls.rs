@@ -154,6 +154,15 @@ async fn what_plugins_count_is_on_the_page_of_metrics() {
     ] {
         assert!(page.contains(&line), "{line}\n{page}");
     }
+    // The manual lists each of them.
+    let manual = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operating.md");
+    let manual = std::fs::read_to_string(manual).unwrap();
+    let kinds = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let kinds: Vec<&str> = kinds.collect();
+    assert!(kinds.len() > 6, "{kinds:?}");
+    for kind in kinds {
+        assert!(manual.contains(&format!("| `{kind}` |")), "docs/operating.md does not list {kind}");
+    }
 }
 
 #[tokio::test]
