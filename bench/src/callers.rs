@@ -77,8 +77,8 @@ impl Callers {
 
     fn header_lines(&self, case: Case, caller: &Caller) -> String {
         match case {
-            Case::Plain | Case::AlibabaSignature => String::new(),
-            Case::ApiKey => format!("X-API-Key: {}\r\n", caller.api_key),
+            Case::Plain | Case::AlibabaSignature | Case::WasmNoop => String::new(),
+            Case::ApiKey | Case::KeyAuth | Case::KeyAuthRef => format!("X-API-Key: {}\r\n", caller.api_key),
             Case::JwtHs256 => format!("Authorization: Bearer {}\r\n", caller.hs256),
             Case::JwtEs256 => format!("Authorization: Bearer {}\r\n", caller.es256),
         }

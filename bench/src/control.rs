@@ -66,7 +66,15 @@ fn trials(subject: Subject, callers: &Callers) -> Outcome<Vec<Trial>> {
     let served = |what, request| Trial { what, request, expected: Expected::Served };
     let refused = |what, request, status| Trial { what, request, expected: Expected::Refused(status) };
     let mut trials = vec![served("a good call", good.clone())];
-    if case == Case::Plain {
+    if case == Case::WasmNoop {
+        trials.push(refused(
+            "a call that the plugin answers itself",
+            Request::with(&many_fields()).bytes,
+            418,
+        ));
+        trials.push(served("a good call after that", good.clone()));
+    }
+    if !case.authenticates() {
         return Ok(trials);
     }
     trials.push(refused("a call without a credential", Request::with("").bytes, 401));
@@ -76,10 +84,17 @@ fn trials(subject: Subject, callers: &Callers) -> Outcome<Vec<Trial>> {
     }
     if subject.proxy == Proxy::Keyward {
         let stranger = callers.call(case, &callers.stranger)?.next()?.to_vec();
-        trials.push(refused("a caller without a grant", stranger, 403));
+        // A plugin admits whom it was told of, and asks for no grant.
+        let status = if matches!(case, Case::KeyAuth | Case::KeyAuthRef) { 401 } else { 403 };
+        trials.push(refused("a caller without a grant", stranger, status));
     }
     trials.push(served("a good call after the refusals", callers.call(case, caller)?.next()?.to_vec()));
     Ok(trials)
+}
+
+/// More header fields than the plugin that does nothing lets pass.
+fn many_fields() -> String {
+    (0..48).map(|number| format!("X-Field-{number}: {number}\r\n")).collect()
 }
 
 #[cfg(test)]
@@ -100,6 +115,7 @@ mod tests {
         let keyward = names(Proxy::Keyward, Case::AlibabaSignature);
         assert!(keyward.contains(&"a replayed call") && keyward.contains(&"a caller without a grant"));
         assert_eq!(names(Proxy::Nginx, Case::Plain), ["a good call"]);
+        assert!(names(Proxy::Envoy, Case::WasmNoop).contains(&"a call that the plugin answers itself"));
     }
 
     #[test]

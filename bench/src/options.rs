@@ -37,7 +37,7 @@ pub(crate) struct Options {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "plain,api_key,jwt_hs256,jwt_es256,alibaba_signature"
+        default_value = "plain,api_key,jwt_hs256,jwt_es256,alibaba_signature,key_auth,key_auth_ref,wasm_noop"
     )]
     pub(crate) cases: Vec<Case>,
     /// What standard output gets; bench.json is written either way.
@@ -128,7 +128,7 @@ mod tests {
         Options::command().debug_assert();
         let options = Options::parse_from(["bench"]);
         assert_eq!(options.connections, [32, 256]);
-        assert_eq!(options.plan().subjects.len(), 8);
+        assert_eq!(options.plan().subjects.len(), 12);
     }
 
     #[test]

@@ -6,7 +6,8 @@ mod nginx;
 
 use crate::callers::Callers;
 use crate::failure::{Failure, OrFail as _, Outcome};
-use crate::subject::{Proxy, Subject};
+use crate::subject::{Case, Proxy, Subject};
+use crate::world::NOOP_FILE;
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -185,6 +186,16 @@ fn free_address() -> Outcome<SocketAddr> {
 
 fn write(path: &Path, text: &str) -> Outcome<()> {
     fs::write(path, text).or_fail(|| format!("writing `{}`", path.display()))
+}
+
+/// Puts the plugin that does nothing beside the configuration, for those who run it.
+fn write_noop(subject: Subject, setting: &Setting<'_>) -> Outcome<()> {
+    if subject.case != Case::WasmNoop {
+        return Ok(());
+    }
+    let code = wat::parse_str(include_str!("noop.wat")).or_fail(|| "reading noop.wat".into())?;
+    let path = setting.folder.join(NOOP_FILE);
+    fs::write(&path, code).or_fail(|| format!("writing `{}`", path.display()))
 }
 
 /// Finds a program by the search path and the folders where distributions put servers.

@@ -36,6 +36,12 @@ pub(crate) enum Case {
     JwtEs256,
     /// Verify an Alibaba signature with a fresh nonce in every request.
     AlibabaSignature,
+    /// Know the caller by one of the keys of a plugin `key-auth`, which are written out in it.
+    KeyAuth,
+    /// The same, each key a reference to a secret.
+    KeyAuthRef,
+    /// Carry the request past a WebAssembly plugin that does nothing; nobody is asked who they are.
+    WasmNoop,
 }
 
 impl Case {
@@ -47,7 +53,15 @@ impl Case {
             Self::JwtHs256 => "jwt_hs256",
             Self::JwtEs256 => "jwt_es256",
             Self::AlibabaSignature => "alibaba_signature",
+            Self::KeyAuth => "key_auth",
+            Self::KeyAuthRef => "key_auth_ref",
+            Self::WasmNoop => "wasm_noop",
         }
+    }
+
+    /// Does the proxy ask who is calling?
+    pub(crate) fn authenticates(self) -> bool {
+        !matches!(self, Self::Plain | Self::WasmNoop)
     }
 }
 
@@ -68,7 +82,7 @@ pub(crate) struct Subject {
 pub(crate) const BASELINE: Subject = Subject { proxy: Proxy::Nginx, case: Case::Plain };
 
 /// Every row, in the order of the table.
-const SUBJECTS: [Subject; 8] = [
+const SUBJECTS: [Subject; 12] = [
     BASELINE,
     Subject { proxy: Proxy::Nginx, case: Case::ApiKey },
     Subject { proxy: Proxy::Envoy, case: Case::ApiKey },
@@ -77,6 +91,10 @@ const SUBJECTS: [Subject; 8] = [
     Subject { proxy: Proxy::Keyward, case: Case::JwtHs256 },
     Subject { proxy: Proxy::Keyward, case: Case::JwtEs256 },
     Subject { proxy: Proxy::Keyward, case: Case::AlibabaSignature },
+    Subject { proxy: Proxy::Keyward, case: Case::KeyAuth },
+    Subject { proxy: Proxy::Keyward, case: Case::KeyAuthRef },
+    Subject { proxy: Proxy::Envoy, case: Case::WasmNoop },
+    Subject { proxy: Proxy::Keyward, case: Case::WasmNoop },
 ];
 
 impl Subject {
@@ -130,7 +148,11 @@ mod tests {
                 "keyward/api_key",
                 "keyward/jwt_hs256",
                 "keyward/jwt_es256",
-                "keyward/alibaba_signature"
+                "keyward/alibaba_signature",
+                "keyward/key_auth",
+                "keyward/key_auth_ref",
+                "envoy/wasm_noop",
+                "keyward/wasm_noop"
             ]
         );
     }

@@ -8,6 +8,9 @@ use crate::request::HOST;
 use crate::subject::Case;
 use std::net::SocketAddr;
 
+/// The plugin that does nothing, beside the world file.
+pub(crate) const NOOP_FILE: &str = "noop.wasm";
+
 /// The world of `case` with the backend at `backend`.
 pub(crate) fn of(case: Case, callers: &Callers, backend: SocketAddr) -> String {
     let mut world = format!(
@@ -40,15 +43,40 @@ apis:
 ",
         );
     }
-    if case != Case::Plain {
-        world.push_str(&people(case, callers));
+    match case {
+        Case::Plain => {}
+        Case::KeyAuth => world.push_str(&key_auth(callers, |_, caller| format!("\"{}\"", caller.api_key))),
+        Case::KeyAuthRef => {
+            world.push_str("secrets:\n");
+            for (at, caller) in callers.granted.iter().enumerate() {
+                world.push_str(&format!("  - {{name: key_{at}, value: \"{}\"}}\n", caller.api_key));
+            }
+            world.push_str(&key_auth(callers, |at, _| format!("\"$ref{{key_{at}}}\"")));
+        }
+        Case::WasmNoop => world.push_str(&format!(
+            "modules:\n  - {{name: noop, wasm: {{file: {NOOP_FILE}}}, limits: {{workers: 1}}}}\n\
+             plugins:\n  - {{plugin: noop, on: {{api: orders}}}}\n"
+        )),
+        _ => world.push_str(&people(case, callers)),
     }
     world
 }
 
+/// A plugin that knows the same keys.
+fn key_auth(callers: &Callers, key: impl Fn(usize, &Caller) -> String) -> String {
+    let keys: Vec<String> = callers.granted.iter().enumerate().map(|(at, caller)| key(at, caller)).collect();
+    format!(
+        "plugins:\n  - plugin: key-auth\n    on: {{api: orders}}\n    config:\n      keys: [x-api-key]\n      \
+         in_query: false\n      credentials: [{}]\n",
+        keys.join(", ")
+    )
+}
+
 fn admitted(case: Case) -> &'static str {
     match case {
-        Case::Plain => "anyone",
+        Case::Plain | Case::WasmNoop => "anyone",
+        // What the plugin admits is beside it, and nobody presents that.
+        Case::KeyAuth | Case::KeyAuthRef => "jwt",
         Case::ApiKey => "api_key",
         Case::JwtHs256 | Case::JwtEs256 => "jwt",
         Case::AlibabaSignature => "app_signature",
@@ -74,7 +102,7 @@ fn people(case: Case, callers: &Callers) -> String {
 
 fn credential(case: Case, callers: &Callers, caller: &Caller) -> String {
     match case {
-        Case::Plain => String::new(),
+        Case::Plain | Case::KeyAuth | Case::KeyAuthRef | Case::WasmNoop => String::new(),
         Case::ApiKey => format!(
             "    api_key:\n      sources: [{{header: x-api-key}}]\n      keys: [\"{}\"]\n",
             caller.api_key
@@ -118,6 +146,22 @@ mod tests {
             assert_eq!(world.matches("api: orders, stages: [RELEASE]").count(), 2, "{case:?}");
             assert!(!world.contains("consumer: stranger") && !world.contains("application: stranger"));
         }
+    }
+
+    #[test]
+    fn a_plugin_knows_the_keys_of_all_but_the_stranger_by_value_or_by_reference() {
+        let callers = Callers::new(2).unwrap();
+        let backend = "127.0.0.1:9000".parse().unwrap();
+        let world = of(Case::KeyAuth, &callers, backend);
+        let by_reference = of(Case::KeyAuthRef, &callers, backend);
+        for caller in &callers.granted {
+            assert_eq!(world.matches(&caller.api_key).count(), 1);
+            assert_eq!(by_reference.matches(&caller.api_key).count(), 1, "the secret's own");
+        }
+        assert!(by_reference.contains("credentials: [\"$ref{key_0}\", \"$ref{key_1}\"]"), "{by_reference}");
+        assert!(
+            !world.contains(&callers.stranger.api_key) && !by_reference.contains(&callers.stranger.api_key)
+        );
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Envoy with `api_key_auth`, one worker, and the work that this comparison does not ask for switched off.
 
-use super::{Process, Running, Setting, free_address, write};
+use super::{Process, Running, Setting, free_address, write, write_noop};
 use crate::failure::{Failure, Outcome};
-use crate::subject::Subject;
+use crate::subject::{Case, Subject};
+use crate::world::NOOP_FILE;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,8 @@ pub(super) fn start(subject: Subject, setting: &Setting<'_>) -> Outcome<Running>
     let address = free_address()?;
     let access_log = setting.folder.join("access.log");
     let configuration = setting.folder.join("envoy.json");
-    write(&configuration, &bootstrap(address, setting, &access_log).to_string())?;
+    write_noop(subject, setting)?;
+    write(&configuration, &bootstrap(subject, address, setting, &access_log).to_string())?;
     let path = configuration.display().to_string();
     let arguments = [
         "--config-path",
@@ -44,7 +46,7 @@ pub(super) fn start(subject: Subject, setting: &Setting<'_>) -> Outcome<Running>
     Ok(Running { subject, address, access_log, process })
 }
 
-fn bootstrap(address: SocketAddr, setting: &Setting<'_>, access_log: &Path) -> Value {
+fn bootstrap(subject: Subject, address: SocketAddr, setting: &Setting<'_>, access_log: &Path) -> Value {
     json!({
         "static_resources": {
             "listeners": [{
@@ -52,7 +54,7 @@ fn bootstrap(address: SocketAddr, setting: &Setting<'_>, access_log: &Path) -> V
                 "address": socket(address),
                 "filter_chains": [{"filters": [{
                     "name": "envoy.filters.network.http_connection_manager",
-                    "typed_config": connection_manager(setting, access_log),
+                    "typed_config": connection_manager(subject, setting, access_log),
                 }]}],
             }],
             "clusters": [{
@@ -73,7 +75,11 @@ fn bootstrap(address: SocketAddr, setting: &Setting<'_>, access_log: &Path) -> V
     })
 }
 
-fn connection_manager(setting: &Setting<'_>, access_log: &Path) -> Value {
+fn connection_manager(subject: Subject, setting: &Setting<'_>, access_log: &Path) -> Value {
+    let filter = match subject.case {
+        Case::WasmNoop => wasm_filter(setting),
+        _ => api_key_filter(setting),
+    };
     json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "bench",
@@ -95,7 +101,7 @@ fn connection_manager(setting: &Setting<'_>, access_log: &Path) -> Value {
                 "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "backend"}}],
             }],
         },
-        "http_filters": [api_key_filter(setting), {
+        "http_filters": [filter, {
             "name": "envoy.filters.http.router",
             "typed_config": {
                 "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
@@ -121,6 +127,25 @@ fn api_key_filter(setting: &Setting<'_>) -> Value {
             "credentials": credentials,
             "key_sources": [{"header": "x-api-key"}],
             "forwarding": {"header": "x-caller", "hide_credentials": true},
+        },
+    })
+}
+
+/// Runs the plugin that does nothing, the same bytes as in Keyward.
+fn wasm_filter(setting: &Setting<'_>) -> Value {
+    json!({
+        "name": "envoy.filters.http.wasm",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+            "config": {
+                "name": "noop",
+                "root_id": "noop",
+                "vm_config": {
+                    "vm_id": "noop",
+                    "runtime": "envoy.wasm.runtime.v8",
+                    "code": {"local": {"filename": setting.folder.join(NOOP_FILE)}},
+                },
+            },
         },
     })
 }

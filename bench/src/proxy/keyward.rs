@@ -1,6 +1,6 @@
 //! Keyward as its users start it: a release build, one worker, a world file, the access log on.
 
-use super::{Process, Running, START_LIMIT, Setting, write};
+use super::{Process, Running, START_LIMIT, Setting, write, write_noop};
 use crate::failure::{Failure, OrFail as _, Outcome};
 use crate::subject::Subject;
 use crate::world;
@@ -43,6 +43,7 @@ pub(super) fn build() -> Outcome<PathBuf> {
 pub(super) fn start(subject: Subject, setting: &Setting<'_>) -> Outcome<Running> {
     let world = setting.folder.join("world.yaml");
     write(&world, &world::of(subject.case, setting.callers, setting.backend))?;
+    write_noop(subject, setting)?;
     let access_log = setting.folder.join("access.log");
     let path = |path: &PathBuf| path.display().to_string();
     let arguments = [

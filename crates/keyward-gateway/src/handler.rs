@@ -19,7 +19,7 @@ use crate::diagnosis::DiagnosisBudget;
 use crate::exchange::Exchange;
 use crate::forwarded::Origin;
 use crate::latest::{Latest, Retired};
-use crate::plugin::{Chains, LimitTable};
+use crate::plugin::{Chains, LimitTable, Quotas};
 use crate::request::{DIGEST_HOLD_HINT, Decision};
 use crate::{
     AccessLog, Clock, CustomPlugins, Metrics, ReplayMemory, ReplayTally, RequestIds, SharedReplay, Usage,
@@ -94,6 +94,24 @@ impl Gateway {
             seed,
             cores: Arc::default(),
         })
+    }
+
+    /// Goes on from what quotas counted before: `pages` as [`Gateway::quota_pages`] gave them. To be called before there is a
+    /// handler. Tells whether they were whole; if not, quotas begin anew.
+    pub fn resume_quotas(&mut self, pages: &[u8]) -> bool {
+        let Some(quotas) = Quotas::read(pages) else { return false };
+        self.limits = Arc::new(LimitTable::with_quotas(self.seed, quotas));
+        true
+    }
+
+    /// What quotas counted, to be kept, if anything was counted since this was asked last.
+    pub fn quota_pages(&self) -> Option<Vec<u8>> {
+        self.limits.quotas().pages(self.clock.now())
+    }
+
+    /// What [`Gateway::quota_pages`] gave could not be kept: it gives it again.
+    pub fn quotas_not_kept(&self) {
+        self.limits.quotas().not_written();
     }
 
     /// The handler of one core. To be called once for each.

@@ -9,6 +9,7 @@ mod custom_response;
 mod draft;
 mod ext_auth;
 mod ip_restriction;
+mod quota;
 mod rate_limit;
 mod request_block;
 mod request_validation;
@@ -32,6 +33,7 @@ pub(crate) use backend_signature::Signing;
 pub(crate) use chain::{Chain, Chains};
 pub(crate) use cors::Preflight;
 pub(crate) use draft::{AnswerDraft, Draft, is_owned, push_field};
+pub(crate) use quota::Quotas;
 pub(crate) use rate_limit::LimitTable;
 pub(crate) use run::{Passed, Run, Told};
 

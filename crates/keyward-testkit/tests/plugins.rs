@@ -217,3 +217,24 @@ async fn a_stream_stays_a_stream_beside_plugins_that_do_not_read_it() {
     assert_eq!(answer.header("ratelimit-remaining"), Some("9"));
     assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
 }
+
+#[tokio::test]
+async fn a_quota_counts_by_the_calendar_and_a_restart_gives_nobody_their_calls_back() {
+    let gateway = start("anyone", &[("quota", r#"{"by":"address","requests":3,"per":"month"}"#)]).await;
+    for _ in 0..3 {
+        assert_eq!(gateway.call(&get("/orders/1")).await.status, 200);
+    }
+    let answer = gateway.call(&get("/orders/1")).await;
+    assert_eq!((answer.status, gateway.reason_of(&answer).await), (429, "limit_exceeded".to_owned()));
+    let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=31 * 86_400).contains(&wait), "{wait}");
+    let gateway = gateway.restart().await;
+    assert_eq!(gateway.call(&get("/orders/1")).await.status, 429);
+    let shared = r#"{"plugin": "quota", "on": {"api": "orders"}, "config": {"requests": 1, "per": "day", "shared": true}}"#;
+    let refused = gateway.admin(json("POST", "/v1/plugins", shared)).await;
+    assert!(
+        refused.status == 422 && refused.text().contains("not supported by this version"),
+        "{}",
+        refused.text()
+    );
+}

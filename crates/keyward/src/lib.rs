@@ -10,6 +10,7 @@ mod echo;
 mod log;
 mod memory;
 mod node;
+mod quotas;
 mod replay_redis;
 mod take_over;
 mod token;

@@ -27,6 +27,7 @@ use tokio::task::JoinHandle;
 use crate::custom_plugins::WasmPlugins;
 use crate::data_dir::DataDir;
 use crate::memory::Memory;
+use crate::quotas::QuotaKeeper;
 use crate::replay_redis::{RedisOptions, RedisReplay};
 use crate::take_over::{Heir, Inherited};
 
@@ -237,6 +238,7 @@ pub struct Node {
     following: Following,
     plugins: WasmPlugins,
     following_plugins: Following,
+    quotas: QuotaKeeper,
     usage: UsageKeeper,
     key_sets: KeySetKeeper,
     held: HeldKeeper,
@@ -303,6 +305,7 @@ impl Node {
         })?;
         gateway.key_sets = Some(key_sets.nudge());
         plugins.serve(gateway.id);
+        let quotas = QuotaKeeper::start(gateway.clone(), data.file("quotas"));
         gateway.custom = Some(Arc::new(plugins.clone()));
         let following_plugins = Following(tokio::spawn(plugins.clone().follow()));
         let server = serve(options, &gateway)?;
@@ -351,6 +354,7 @@ impl Node {
             following,
             plugins,
             following_plugins,
+            quotas,
             usage,
             key_sets,
             held,
@@ -429,6 +433,7 @@ impl Node {
         self.plugins.stop();
         drop(self.admin_socket);
         self.admin.shutdown(ADMIN_GRACE).await;
+        self.quotas.stop().await;
         if let Err(error) = self.gateway.replay.close() {
             tracing::error!(%error, "the replay memory could not be written; APIs that require a nonce will refuse old timestamps");
         }
@@ -630,6 +635,8 @@ async fn open_gateway(
         let shared = RedisReplay::start(redis, Arc::clone(&options.clock));
         gateway.shared_replay = Some(shared.map_err(system("the shared replay memory cannot be used"))?);
     }
+    crate::quotas::resume(&mut gateway, &data.file("quotas"))
+        .map_err(system("what quotas counted cannot be read"))?;
     gateway.stream_grace = options.stream_grace;
     gateway.freshness = options.freshness.clone().unwrap_or_else(|| control.freshness());
     gateway.log = access_log(options, data).map_err(system("the access log cannot be opened"))?;

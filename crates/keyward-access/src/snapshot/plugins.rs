@@ -152,8 +152,8 @@ fn work_of(plugin: &Plugin, config: BuiltInConfig, secrets: &Snapshot) -> Result
         BuiltInConfig::RequestValidation(config) => {
             Ok(PluginWork::Validate(Box::new(CallSchemas::compile(*config)?)))
         }
-        BuiltInConfig::Quota(_) => {
-            Err(format!("plugin `{}` is not supported by this version", plugin.settings.kind))
+        BuiltInConfig::Quota(config) if config.counting != Counting::Node => {
+            Err("`shared` is not supported by this version".to_owned())
         }
         BuiltInConfig::RateLimit(config) if config.counting != Counting::Node => {
             Err("`shared` is not supported by this version".to_owned())

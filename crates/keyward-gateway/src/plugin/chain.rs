@@ -13,6 +13,7 @@ use super::custom::CustomAct;
 use super::custom_response::CustomResponseAct;
 use super::ext_auth::ExtAuthAct;
 use super::ip_restriction::IpRestrictionAct;
+use super::quota::QuotaAct;
 use super::rate_limit::RateLimitAct;
 use super::request_block::RequestBlockAct;
 use super::request_validation::RequestValidationAct;
@@ -145,6 +146,7 @@ fn act_of(entry: &Arc<PluginEntry>) -> Rc<dyn Act> {
         PluginWork::BuiltIn(config) => match config {
             BuiltInConfig::IpRestriction(config) => Rc::new(IpRestrictionAct(config.as_ref().clone())),
             BuiltInConfig::CustomResponse(config) => Rc::new(CustomResponseAct(config.as_ref().clone())),
+            BuiltInConfig::Quota(config) => Rc::new(QuotaAct(config.as_ref().clone())),
             BuiltInConfig::RateLimit(config) => Rc::new(RateLimitAct(config.as_ref().clone())),
             BuiltInConfig::BackendSignature(config) => Rc::new(BackendSignatureAct::new(config, entry)),
             BuiltInConfig::ExtAuth(config) => {

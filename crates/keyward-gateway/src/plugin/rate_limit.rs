@@ -14,6 +14,7 @@ use keyward_model::{CountBy, DenyReason, PluginId, RateLimit, RequestRate};
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use super::draft::push_field;
+use super::quota::Quotas;
 use super::{Act, Call, Refusal, Verdict, Who};
 
 /// Stripes, each with a lock of its own that is held for one look-up.
@@ -29,6 +30,7 @@ pub(crate) struct LimitTable {
     stripes: Box<[Mutex<HashMap<u128, Count>>]>,
     seed: [u64; 2],
     stripe_max: usize,
+    quotas: Quotas,
 }
 
 /// What was counted of one value.
@@ -62,7 +64,18 @@ impl LimitTable {
         let (first, second) = seed.split_at(8);
         let number = |bytes: &[u8]| bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
         let stripes = (0..STRIPES).map(|_| Mutex::default()).collect();
-        Self { stripes, seed: [number(first), number(second)], stripe_max }
+        let quotas = Quotas::new(seed);
+        Self { stripes, seed: [number(first), number(second)], stripe_max, quotas }
+    }
+
+    /// The same with what quotas counted before.
+    pub(crate) fn with_quotas(seed: [u8; 16], quotas: Quotas) -> Self {
+        Self { quotas, ..Self::new(seed) }
+    }
+
+    /// What quotas count.
+    pub(crate) fn quotas(&self) -> &Quotas {
+        &self.quotas
     }
 
     /// What a value is counted under. Nobody outside can make two of them collide.
@@ -227,7 +240,11 @@ fn refuse(hint: &'static str, retry_after_s: u64) -> Verdict {
 }
 
 fn key_of(by: &CountBy, call: &Call<'_>) -> u128 {
-    let key = |mark, value: &[u8]| call.limits.key(call.plugin, mark, value);
+    counted_by(by, call, |mark, value| call.limits.key(call.plugin, mark, value))
+}
+
+/// The key of what a call is counted by.
+pub(super) fn counted_by(by: &CountBy, call: &Call<'_>, key: impl Fn(u8, &[u8]) -> u128) -> u128 {
     match by {
         CountBy::Caller => match call.who {
             Who::Anyone => key(1, b""),
