@@ -1,8 +1,8 @@
 //! Plugins: what can be done with them.
 
 use keyward_model::{
-    AccountId, Action, ApiId, GatewayId, Name, Noun, Plugin, PluginId, PluginKind, PluginSpec, Qualified,
-    Timestamp, World,
+    AccountId, Action, ApiId, GatewayId, Name, Noun, Plugin, PluginId, PluginKind, PluginOn, PluginSpec,
+    Qualified, Timestamp, World,
 };
 use keyward_store::{After, ListPage, Order, PluginsOf, RecordId, Stored};
 
@@ -10,7 +10,7 @@ use crate::apis::ApiObject;
 use crate::gateways::GatewayObject;
 use crate::gather::Gather;
 use crate::object::{self, Object, believed, cut, list_page};
-use crate::plan::alone;
+use crate::plan::{alone, may_bind_to_gateways};
 use crate::{
     Actor, Control, ControlError, Deleted, ErrorKind, ListFilter, ObjectRef, Page, Problem, Written,
 };
@@ -148,6 +148,10 @@ impl Plugins<'_> {
         of: ObjectRef<PluginId>,
         dry_run: bool,
     ) -> Result<Deleted, ControlError> {
+        if let PluginOn::Gateway(_) = self.get(actor, of.clone()).await?.spec.on {
+            may_bind_to_gateways(actor)
+                .map_err(|text| ControlError::new(ErrorKind::Forbidden, "plugin_on_gateway", text))?;
+        }
         object::delete::<PluginObject>(self.control, actor, of, dry_run).await
     }
 }

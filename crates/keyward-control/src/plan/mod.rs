@@ -36,6 +36,7 @@ use callers::{Want, What};
 pub(crate) use describe::{account_of, describe, describe_credential};
 pub(crate) use existing::{Existing, Known, Referrer};
 pub(crate) use grants::{still_permitting, within_longest};
+pub(crate) use plugins::may_bind_to_gateways;
 pub(crate) use prune::accounts_named;
 pub(crate) use removal::{Removal, removal};
 pub(crate) use secrets::overlap_end;

@@ -10,7 +10,7 @@ use keyward_store::{Record, RecordId};
 
 use super::words::{plugin_label, touched};
 use super::{Outcome, Planner, within};
-use crate::ErrorKind;
+use crate::{Actor, ErrorKind};
 
 impl Planner<'_> {
     pub(super) fn plugin(&mut self, entry: &Located<PluginSpec>) {
@@ -103,15 +103,9 @@ impl Planner<'_> {
                     self.invalid("plugin_on_gateway", within(place, "on.gateway"), text);
                     return None;
                 }
-                if let Err(error) = self.context.actor.may_in(None, "gateway", keyward_model::Action::Change)
-                {
-                    let text = format!("what is bound to a gateway concerns all accounts: {error}");
-                    self.problem(
-                        ErrorKind::Forbidden,
-                        "plugin_on_gateway",
-                        within(place, "on.gateway"),
-                        text,
-                    );
+                if let Err(text) = may_bind_to_gateways(self.context.actor) {
+                    let place = within(place, "on.gateway");
+                    self.problem(ErrorKind::Forbidden, "plugin_on_gateway", place, text);
                     return None;
                 }
                 Some(PluginOn::Gateway(id))
@@ -164,11 +158,12 @@ impl Planner<'_> {
         place: &Place,
     ) -> Option<PluginConfig> {
         let kind = &spec.settings.kind;
-        let siblings = self.existing.plugins.values().filter(|other| {
-            other.account == account
-                && other.settings.kind == *kind
-                && (other.on == *on || Some(other.id) == before.map(|b| b.id))
-        });
+        // Bound to something else, it would lead elsewhere what nobody may read.
+        let siblings = self
+            .existing
+            .plugins
+            .values()
+            .filter(|other| other.account == account && other.settings.kind == *kind && other.on == *on);
         let stored: Vec<&PluginConfig> = siblings.map(|other| &other.settings.config).collect();
         let key = self.context.digest_key;
         let digest =
@@ -302,6 +297,15 @@ impl Planner<'_> {
             }
         }
     }
+}
+
+/// What is bound to a gateway concerns everybody whose calls pass there: it takes the right to change gateways.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn may_bind_to_gateways(actor: &Actor) -> Result<(), String> {
+    let may = actor.may_in(None, "gateway", keyward_model::Action::Change);
+    may.map_err(|error| format!("what is bound to a gateway concerns all accounts: {error}"))
 }
 
 /// Does a plugin of this kind send on what its configuration refers to?

@@ -5,14 +5,14 @@
 use std::collections::BTreeSet;
 
 use keyward_model::{
-    AccountId, BuiltIn, CredentialDigest, Grant, Grantee, Name, Noun, Place, Plugin, PluginKind, SecretText,
-    World,
+    AccountId, BuiltIn, CredentialDigest, Grant, Grantee, Name, Noun, Place, Plugin, PluginKind, PluginOn,
+    SecretText, World,
 };
 use keyward_store::{Record, RecordId};
 
 use super::callers::noun_of;
 use super::words::{grant_label, plugin_label, touched};
-use super::{Planner, Referrer, Step, describe, removal};
+use super::{Planner, Referrer, Step, describe, may_bind_to_gateways, removal};
 use crate::views::{grant_spec, plugin_spec};
 use crate::{ErrorKind, Touched, User};
 
@@ -180,6 +180,12 @@ impl Planner<'_> {
         for plugin in unnamed {
             let label = plugin_spec(&self.existing, &plugin, &|_| CredentialDigest([0; 32]))
                 .map_or_else(|| plugin.id.to_string(), |spec| plugin_label(&spec));
+            if let (PluginOn::Gateway(_), Err(text)) = (&plugin.on, may_bind_to_gateways(self.context.actor))
+            {
+                let text = format!("plugin `{label}` is not in the file, but cannot be removed: {text}");
+                self.problem(ErrorKind::Forbidden, "plugin_on_gateway", Place::default(), text);
+                continue;
+            }
             let account = self.existing.account_name(plugin.account);
             let id = RecordId::Plugin(plugin.id);
             self.plan.removed.push(touched(Noun::Plugin, account, label, id));

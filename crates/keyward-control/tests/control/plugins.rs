@@ -319,6 +319,33 @@ async fn only_who_may_use_a_secret_puts_it_into_a_plugin_or_leads_elsewhere_what
     let refused = as_developer(on_gateway).await.unwrap_err();
     assert_eq!(problems(&refused), [("plugins[0].on.gateway".to_owned(), "plugin_on_gateway")]);
     node.apply(on_gateway).await.unwrap();
+    let bound = the_one(&node, "ip-restriction").await.id;
+    let plugins = node.control.plugins();
+    for refused in [
+        plugins.set_enabled(&developer, ObjectRef::Id(bound), false).await.map(drop),
+        plugins.delete(&developer, ObjectRef::Id(bound), false).await.map(drop),
+        node.control
+            .apply(&developer, world("plugins: []"), ApplyOptions { prune: true, dry_run: false })
+            .await
+            .map(drop),
+    ] {
+        assert_eq!(refused.unwrap_err().code(), "plugin_on_gateway");
+    }
+    plugins.delete(&OPERATOR, ObjectRef::Id(bound), false).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_mark_keeps_a_secret_where_it_is_and_takes_it_nowhere_else() {
+    let node = Node::with(&guarded()).await;
+    let apis = "apis: [{name: mine, base_path: /mine, admits: [jwt], stages: {RELEASE: {service: authz}}}]";
+    node.apply(apis).await.unwrap();
+    let keys = the_one(&node, "key-auth").await.id;
+    let elsewhere = |spec: &mut PluginSpec| {
+        spec.on = PluginOn::Api(name("mine"));
+        Ok(())
+    };
+    let refused = node.control.plugins().change(&OPERATOR, ObjectRef::Id(keys), elsewhere).await.unwrap_err();
+    assert_eq!(problems(&refused), [("config.credentials[1]".to_owned(), "config_invalid")]);
 }
 
 #[tokio::test]
