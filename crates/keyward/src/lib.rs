@@ -11,6 +11,7 @@ mod log;
 mod memory;
 mod node;
 mod replay_redis;
+mod sealed;
 mod take_over;
 mod token;
 
