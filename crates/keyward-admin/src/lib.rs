@@ -2,7 +2,7 @@
 //!
 //! A handler reads the request into the model's types, calls one use case, and writes its answer. There is no SQL,
 //! no access decision and no state here other than the token. Nothing but liveness and readiness is answered
-//! without the operator's token, loopback included.
+//! without the operator's token, loopback included. A sealed node answers nothing else at all.
 
 mod accounts;
 mod answer;
@@ -34,6 +34,7 @@ mod refusal;
 mod request;
 mod review;
 mod router;
+mod sealed;
 mod secrets;
 mod server;
 mod services;

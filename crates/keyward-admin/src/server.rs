@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::{Admin, router};
+use crate::{Admin, router, sealed};
 
 /// Most connections at once: whoever holds them open must not use up what the gateway needs.
 const CONNECTIONS_MAX: usize = 256;
@@ -38,9 +38,21 @@ impl AdminServer {
     /// # Errors
     /// The listener does not tell its address.
     pub fn start(listener: TcpListener, admin: Admin) -> io::Result<Self> {
+        Self::start_with(listener, router(admin))
+    }
+
+    /// Serves this listener for a node that is sealed: it is alive, not ready, and refuses everything else.
+    ///
+    /// # Errors
+    /// The listener does not tell its address.
+    pub fn start_sealed(listener: TcpListener) -> io::Result<Self> {
+        Self::start_with(listener, sealed::router())
+    }
+
+    fn start_with(listener: TcpListener, router: Router) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(serve(listener, router(admin), stopped));
+        let task = tokio::spawn(serve(listener, router, stopped));
         Ok(Self { address, stop: Some(stop), task })
     }
 

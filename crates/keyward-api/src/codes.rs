@@ -135,6 +135,7 @@ codes! {
     "role_twice": "An operator has one role per account";
     "route_unknown": "There is no such route";
     "row_damaged": "A row of the store cannot be believed";
+    "sealed": "The node has no master key that opens its store, and waits for it";
     "secret_destination": "A secret may not be sent to an address of the service";
     "secret_from": "The operator may not say that a value is held elsewhere: that takes a role in all accounts";
     "secret_held_elsewhere": "The value of a secret is held elsewhere: it is changed and shown there alone";

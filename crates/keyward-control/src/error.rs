@@ -127,6 +127,11 @@ impl ControlError {
         &self.problems
     }
 
+    /// Is it the master key that is missing, not to be used, or another store's? A node that has the right one goes on.
+    pub fn is_sealed(&self) -> bool {
+        matches!(self.code(), "master_key_missing" | "master_key_wrong" | "master_key_unusable")
+    }
+
     /// When it may be tried again, in seconds, for [`ErrorKind::TooMany`].
     pub fn retry_after_s(&self) -> Option<u64> {
         self.retry_after_s

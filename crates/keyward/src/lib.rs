@@ -12,6 +12,7 @@ mod memory;
 mod node;
 mod quotas;
 mod replay_redis;
+mod sealed;
 mod take_over;
 mod token;
 

@@ -29,6 +29,7 @@ use crate::data_dir::DataDir;
 use crate::memory::Memory;
 use crate::quotas::QuotaKeeper;
 use crate::replay_redis::{RedisOptions, RedisReplay};
+use crate::sealed::{Sealed, Seen};
 use crate::take_over::{Heir, Inherited};
 
 /// How a node is set up.
@@ -41,6 +42,8 @@ pub struct NodeOptions {
     pub admin: SocketAddr,
     /// The sockets of the process that this one takes over from, in place of `listen` and `admin`.
     pub inherited: Option<Arc<Inherited>>,
+    /// A socket that listens at `admin` already.
+    pub(crate) admin_socket: Option<std::net::TcpListener>,
     /// The gateway that the node belongs to.
     pub gateway: Name,
     /// A store elsewhere (`postgres://…`); absent: SQLite in the data folder.
@@ -127,6 +130,7 @@ impl NodeOptions {
             listen: vec![loopback],
             admin: loopback,
             inherited: None,
+            admin_socket: None,
             gateway,
             store: None,
             name: None,
@@ -219,7 +223,7 @@ fn listed(file: &Path, problems: &[FieldProblem]) -> String {
 }
 
 /// Turns an error of the system into one that says what was wanted.
-fn system(what: &'static str) -> impl FnOnce(io::Error) -> NodeError {
+pub(crate) fn system(what: &'static str) -> impl FnOnce(io::Error) -> NodeError {
     move |source| NodeError::System { what, source }
 }
 
@@ -250,21 +254,51 @@ impl Node {
     /// # Errors
     /// See [`NodeError`].
     pub async fn start(options: NodeOptions) -> Result<Self, NodeError> {
-        let (data, used) = DataDir::open(&options.data)
-            .map_err(|source| NodeError::Data { path: options.data.clone(), source })?;
-        let control = Control::open(ControlOptions {
-            data_dir: data.path().to_owned(),
-            store_url: options.store.clone(),
-            master_key_file: options.master_key.clone(),
-            clock: Arc::new(ControlClock(Arc::clone(&options.clock))),
-            random: Arc::clone(&options.random),
-            own_listeners: known(&options),
-        })
-        .await?;
+        let (data, used) = open_data(&options)?;
+        let control = open_control(&options, &data).await?;
+        Self::start_opened(options, &data, used, control).await
+    }
+
+    /// The same, but a node whose store does not open with its master key file (or without one) waits for the right one: meanwhile it
+    /// answers on its admin address that it is sealed. The store is not touched, and not asked again before the file is another.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub async fn start_when_unsealed(mut options: NodeOptions) -> Result<Self, NodeError> {
+        let (data, used) = open_data(&options)?;
+        let mut sealed: Option<Sealed> = None;
+        let control = loop {
+            let seen = Seen::at(&key_file(&options, &data));
+            match open_control(&options, &data).await {
+                Ok(control) => break control,
+                Err(error) if error.is_sealed() => {
+                    let sealed = match &mut sealed {
+                        Some(sealed) => sealed,
+                        none => none.insert(Sealed::start(&options).await?),
+                    };
+                    sealed.tell(&error);
+                    seen.changed(&key_file(&options, &data)).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        };
+        if let Some(sealed) = sealed {
+            tracing::info!("the master key is there: the node goes on");
+            options.admin_socket = Some(sealed.end().await);
+        }
+        Self::start_opened(options, &data, used, control).await
+    }
+
+    async fn start_opened(
+        options: NodeOptions,
+        data: &DataDir,
+        used: bool,
+        control: Control,
+    ) -> Result<Self, NodeError> {
         for problem in control.quarantined() {
             tracing::error!(%problem, "something in the store cannot be read and is left out");
         }
-        match Self::start_on(&options, &data, used, control.clone()).await {
+        match Self::start_on(&options, data, used, control.clone()).await {
             Ok(node) => Ok(node),
             Err(error) => {
                 control.close().await;
@@ -503,10 +537,13 @@ impl keyward_control::Clock for ControlClock {
 }
 
 /// The admin server's listener, and its socket once more.
-async fn listen_for_admin(options: &NodeOptions) -> io::Result<(TcpListener, std::net::TcpListener)> {
-    let socket = match &options.inherited {
-        Some(inherited) => inherited.admin.try_clone()?,
-        None => TcpListener::bind(options.admin).await?.into_std()?,
+pub(crate) async fn listen_for_admin(
+    options: &NodeOptions,
+) -> io::Result<(TcpListener, std::net::TcpListener)> {
+    let socket = match (&options.admin_socket, &options.inherited) {
+        (Some(socket), _) => socket.try_clone()?,
+        (None, Some(inherited)) => inherited.admin.try_clone()?,
+        (None, None) => TcpListener::bind(options.admin).await?.into_std()?,
     };
     Ok((TcpListener::from_std(socket.try_clone()?)?, socket))
 }
@@ -528,6 +565,27 @@ fn node_info(options: &NodeOptions, admin: SocketAddr) -> NodeInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         admin: format!("http://{admin}"),
     }
+}
+
+fn open_data(options: &NodeOptions) -> Result<(DataDir, bool), NodeError> {
+    DataDir::open(&options.data).map_err(|source| NodeError::Data { path: options.data.clone(), source })
+}
+
+async fn open_control(options: &NodeOptions, data: &DataDir) -> Result<Control, ControlError> {
+    Control::open(ControlOptions {
+        data_dir: data.path().to_owned(),
+        store_url: options.store.clone(),
+        master_key_file: options.master_key.clone(),
+        clock: Arc::new(ControlClock(Arc::clone(&options.clock))),
+        random: Arc::clone(&options.random),
+        own_listeners: known(options),
+    })
+    .await
+}
+
+/// Where the master key is.
+fn key_file(options: &NodeOptions, data: &DataDir) -> PathBuf {
+    options.master_key.clone().unwrap_or_else(|| data.file("master.key"))
 }
 
 /// The listeners whose ports are known before they listen.

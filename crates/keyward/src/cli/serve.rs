@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use keyward_control::{KeySetOptions, OpenIdOptions, UsageOptions};
 use keyward_model::{AdminUrl, Issuer, Name, Plaintext};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -30,7 +31,8 @@ use crate::{AccessLogTo, Inherited, Node, NodeError, NodeOptions, RedisOptions};
 /// `ready gateway=http://HOST:PORT admin=http://HOST:PORT`. Everything else goes to standard error
 /// (`KEYWARD_LOG` says how much, such as `debug` or `keyward_gateway=trace`). SIGTERM and SIGINT let requests under
 /// way end; a second one ends at once. SIGHUP opens the access log anew. A world file of `--apply` that is wrong stops
-/// the start with exit code 2.
+/// the start with exit code 2. A node whose store does not open for want of the right master key file starts sealed: `/readyz` says
+/// so, and as soon as the file is there the node goes on and prints its line.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// Data folder; made if it is not there.
@@ -154,6 +156,7 @@ impl Serve {
     async fn serve(self) -> Outcome {
         // Whatever this process makes is its owner's alone.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+        leave_no_dump();
         let mut signals = Signals::new()?;
         let drain = Duration::from_secs(self.drain_s);
         let (with_demo, takes_over) = (self.demo, self.take_over);
@@ -164,7 +167,7 @@ impl Serve {
             options.inherited = take_over_from(&data).await?;
         }
         let node = tokio::select! {
-            node = Node::start(options) => node.map_err(refused)?,
+            node = Node::start_when_unsealed(options) => node.map_err(refused)?,
             () = signals.end() => return Ok(()),
         };
         if let Some(demo) = &demo {
@@ -247,6 +250,16 @@ impl Serve {
             admin_url,
             allow_egress: self.allow_egress.clone(),
         }))
+    }
+}
+
+/// What is in this process's memory is secret: no core dump is written of it, and no other process of its user reads it.
+fn leave_no_dump() {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let kept =
+        setrlimit(Resource::Core, none).and_then(|()| set_dumpable_behavior(DumpableBehavior::NotDumpable));
+    if let Err(error) = kept {
+        tracing::warn!(%error, "a crash may leave a core dump, which holds secrets");
     }
 }
 

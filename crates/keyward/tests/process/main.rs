@@ -17,6 +17,7 @@ mod disk;
 mod kill;
 mod memory;
 mod names;
+mod sealed;
 mod served;
 mod sync;
 mod take_over;

@@ -106,6 +106,11 @@ impl Place {
 
     /// Starts it. `Err`: what it said before it ended.
     pub(crate) fn start(&self) -> Result<Served, String> {
+        self.until_ready(self.spawn())
+    }
+
+    /// Starts its process, which may not become ready for a while.
+    pub(crate) fn spawn(&self) -> Child {
         let mut command = within(&self.runner);
         command.args([
             "serve",
@@ -121,7 +126,11 @@ impl Place {
         let said = File::options().append(true).create(true).open(self.file("said")).unwrap();
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         command.stderr(if self.piped { Stdio::piped() } else { Stdio::from(said) });
-        let mut child = command.spawn().unwrap();
+        command.spawn().unwrap()
+    }
+
+    /// Waits for the line of a process that was spawned here. `Err`: what it said before it ended.
+    pub(crate) fn until_ready(&self, mut child: Child) -> Result<Served, String> {
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         out.read_line(&mut line).unwrap();
