@@ -34,12 +34,20 @@ struct Hands {
 }
 
 /// What is known of a key.
-#[derive(Debug)]
 pub enum Before {
     /// Nothing: it is to be done.
     Nothing,
-    /// It was done, with this answer.
+    /// It was done, with this answer, which may hold secrets.
     Answered(Vec<u8>),
+}
+
+impl fmt::Debug for Before {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "Nothing",
+            Self::Answered(_) => "Answered(…)",
+        })
+    }
 }
 
 fn take<T>(place: &Mutex<Option<T>>) -> Option<T> {

@@ -330,3 +330,80 @@ async fn secret_020_a_leaked_value_that_is_referred_to_proves_nothing_any_more()
     let refused = gateway.call(&request).await;
     assert_eq!((refused.status, &*gateway.reason_of(&refused).await), (401, "credential_disabled"));
 }
+
+/// A value that no name and no field has.
+const CANARY: &str = "canary-4d9f0b6a7c21e853-canary";
+
+/// What `Debug` prints of a form of the API that was read from this.
+fn printed<T: serde::de::DeserializeOwned + std::fmt::Debug>(form: serde_json::Value) -> String {
+    let text = form.to_string();
+    let form: T = serde_json::from_value(form).unwrap_or_else(|error| panic!("{text}: {error}"));
+    format!("{form:?} {form:#?}")
+}
+
+#[test]
+fn secret_010_nothing_that_holds_a_secret_prints_it() {
+    use keyward_api as api;
+    use keyward_model as model;
+    use serde_json::json;
+    let plain = || model::Plaintext::new(CANARY);
+    let bytes: [u8; 32] =
+        CANARY.as_bytes().iter().copied().chain([0, 0]).collect::<Vec<_>>().try_into().unwrap();
+    let (whole, keys) = model::JwkSet::symmetric("kid", &bytes).unwrap();
+    let login = keyward_control::OpenIdOptions {
+        issuer: "https://id.example.com".parse().unwrap(),
+        client_id: "keyward".to_owned(),
+        client_secret: Some(plain()),
+        admin_url: "https://keyward.example.com".parse().unwrap(),
+        allow_egress: Vec::new(),
+    };
+    let mut node = keyward::NodeOptions::new("data", "default".parse().unwrap());
+    node.store = Some(model::Plaintext::new(format!("postgres://u:{CANARY}@h/d")));
+    let store =
+        keyward_store::StoreOptions { data_dir: "data".into(), url: Some(plain()), master_key_file: None };
+    let given = keyward_store::GivenAnswer { body_digest: Vec::new(), answer: bytes.to_vec() };
+    let printed = [
+        format!("{:?} {:?}", plain(), model::SecretText::from(plain())),
+        format!("{:?} {:?}", model::CredentialDigest(bytes), model::DigestKey(bytes)),
+        format!("{:?} {keys:?} {whole:?}", model::PasswordHash::new(CANARY)),
+        format!("{login:?} {node:?} {store:?} {given:?}"),
+        format!("{:?}", keyward::RedisOptions::new(format!("redis://:{CANARY}@h"))),
+        printed::<api::Secret>(json!({"account": "a", "name": "x", "enabled": true, "value": CANARY})),
+        printed::<api::SecretRotation>(json!({"value": CANARY})),
+        printed::<api::RevealedSecret>(json!({"name": "x", "version": 1, "value": CANARY})),
+        printed::<api::KeyPair>(
+            json!({"app_key": "k", "scheme": "alibaba", "enabled": true, "app_secret": CANARY}),
+        ),
+        printed::<api::Opaque>(json!({"enabled": true, "value": CANARY})),
+        printed::<api::CredentialReset>(json!({"value": CANARY})),
+        printed::<api::CredentialRotation>(json!({"value": CANARY})),
+        printed::<api::Leak>(json!({"value": CANARY})),
+        printed::<api::SignIn>(json!({"name": "x", "password": CANARY})),
+        printed::<api::BootstrapAnswer>(
+            json!({"one_time_password": CANARY, "name": "x", "password": CANARY}),
+        ),
+        printed::<api::PasswordChange>(json!({"old_password": CANARY, "password": CANARY})),
+        printed::<api::Operator>(json!({"name": "x", "enabled": true, "roles": [], "password": CANARY})),
+    ];
+    // As bytes are printed, and as they stand in a key set.
+    let encoded = whole.expose_secret().split('"').max_by_key(|part| part.len()).unwrap().to_owned();
+    assert!(encoded.len() > 40, "{encoded}");
+    let list = format!("{:?}", &bytes[..4]);
+    let list = list.trim_end_matches(']');
+    for text in printed.iter().chain([&format!("{:?}", world_with_canaries())]) {
+        assert!(!text.contains(CANARY) && !text.contains(list) && !text.contains(&encoded), "{text}");
+    }
+}
+
+/// Everything in a world file that is a secret.
+fn world_with_canaries() -> keyward_model::World {
+    let text = format!(
+        r#"version: 1
+secrets: [{{name: s, value: "{CANARY}"}}]
+services: [{{name: o, endpoints: ["http://h.test"], auth: {{header: {{name: X-Key, value: "{CANARY}"}}}}}}]
+applications: [{{name: a, key_pairs: [{{app_key: k, app_secret: "{CANARY}"}}], app_codes: ["{CANARY}-code"]}}]
+consumers: [{{name: c, api_key: {{keys: ["{CANARY}-key"]}}}}]
+"#
+    );
+    keyward_api::WorldFile::parse(&text, &|_: &str| None).unwrap().world
+}

@@ -5,26 +5,22 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use keyward_testkit::client;
+use keyward_testkit::gateway::until;
 use keyward_testkit::request::Request;
 use keyward_testkit::upstream::Upstream;
 
 use crate::served::{Place, call, create, world};
 
 /// Where a node that just started sealed answers: it says so in its log, for the `n`th time.
-fn sealed_at(place: &Place, n: usize) -> SocketAddr {
-    let begun = Instant::now();
-    loop {
+async fn sealed_at(place: &Place, n: usize) -> SocketAddr {
+    let told = || {
         let said = place.said();
-        let mut lines = said.lines().filter(|line| line.contains("sealed: the node waits"));
-        if let Some(line) = lines.nth(n) {
-            return line.split("admin=").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
-        }
-        assert!(begun.elapsed() < Duration::from_secs(20), "it is not sealed: {said}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+        let line = said.lines().filter(|line| line.contains("sealed: the node waits")).nth(n)?;
+        line.split("admin=").nth(1)?.split(' ').next()?.parse().ok()
+    };
+    until(told).await.unwrap_or_else(|| panic!("it is not sealed: {}", place.said()))
 }
 
 /// What lies in the store's files.
@@ -53,7 +49,7 @@ async fn without_its_master_key_a_node_is_sealed_until_the_file_is_there() {
     let before = stored(&place);
 
     let starting = place.spawn();
-    let admin = sealed_at(&place, 0);
+    let admin = sealed_at(&place, 0).await;
     assert_sealed(admin).await;
     assert_eq!(
         place.said().matches(" listening ").count(),
@@ -62,13 +58,13 @@ async fn without_its_master_key_a_node_is_sealed_until_the_file_is_there() {
     );
     // Another store's file, one that everybody may read, and one that is none: all the same.
     put(&other, &key, 0o600);
-    assert_eq!(sealed_at(&place, 1), admin);
+    assert_eq!(sealed_at(&place, 1).await, admin);
     assert_sealed(admin).await;
     put(&aside, &key, 0o644);
-    assert_eq!(sealed_at(&place, 2), admin);
+    assert_eq!(sealed_at(&place, 2).await, admin);
     fs::write(place.file("nonsense"), "seal 1 hunter2\n").unwrap();
     put(&place.file("nonsense"), &key, 0o600);
-    assert_eq!(sealed_at(&place, 3), admin);
+    assert_eq!(sealed_at(&place, 3).await, admin);
     assert_sealed(admin).await;
     for says in ["is missing", "does not belong to this store", "chmod 600", "must be base64"] {
         assert!(place.said().contains(says), "{says}: {}", place.said());
@@ -112,7 +108,7 @@ async fn a_sealed_node_ends_when_it_is_told() {
     assert_eq!(place.start().unwrap().stop(), Some(0));
     fs::remove_file(place.data().join("master.key")).unwrap();
     let mut starting = place.spawn();
-    sealed_at(&place, 0);
+    sealed_at(&place, 0).await;
     let told = Command::new("kill").arg(starting.id().to_string()).status().unwrap();
     assert!(told.success());
     assert_eq!(starting.wait().unwrap().code(), Some(0));
@@ -128,13 +124,8 @@ fn secret_010_a_node_leaves_no_core_dump_and_lets_no_process_of_its_user_read_it
         false => (Place::new(), rustix::process::getuid().as_raw()),
     };
     fs::set_permissions(place.file(""), fs::Permissions::from_mode(0o777)).unwrap();
-    let mut served = place.spawn();
+    let served = place.start().unwrap();
     let process = std::path::PathBuf::from(format!("/proc/{}", served.id()));
-    let ready = Instant::now();
-    while !place.said().contains("listening") {
-        assert!(ready.elapsed() < Duration::from_secs(20), "{}", place.said());
-        std::thread::sleep(Duration::from_millis(20));
-    }
     let limits = fs::read_to_string(process.join("limits")).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
@@ -143,6 +134,5 @@ fn secret_010_a_node_leaves_no_core_dump_and_lets_no_process_of_its_user_read_it
     assert_eq!(user.split_whitespace().nth(1), Some(own.to_string().as_str()));
     // The system gives the files of a process that may not be dumped to root.
     assert_eq!(fs::metadata(process.join("status")).unwrap().uid(), 0);
-    served.kill().unwrap();
-    served.wait().unwrap();
+    assert_eq!(served.stop(), Some(0));
 }
